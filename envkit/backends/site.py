@@ -1,0 +1,51 @@
+"""What the keeper lends to a backend: a place for files, and a way to start and lose processes."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from msgspec import Struct
+
+__all__ = ["Account", "Site", "Spawn"]
+
+
+class Account(Struct, frozen=True, kw_only=True):
+    """A user of the operating system that a server runs as."""
+
+    name: str
+    uid: int
+    gid: int
+
+
+class Spawn(Protocol):
+    """Start a process that ends with the keeper, whatever becomes of it."""
+
+    def __call__(
+        self,
+        arguments: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        directory: Path,
+        output: int,
+        account: Account | None,
+        stop_signal: int,
+    ) -> subprocess.Popen[bytes]: ...
+
+
+class Site(Struct, frozen=True, kw_only=True):
+    """The keeper's place.
+
+    Attributes:
+        data: Directory for everything of this keeper; removed with it.
+        logs: Directory inside it for what servers print.
+        spawn: See `Spawn`.
+        ended: To be told the pid of every spawned process that was reaped.
+    """
+
+    data: Path
+    logs: Path
+    spawn: Spawn
+    ended: Callable[[int], None]

@@ -1,0 +1,500 @@
+"""The ``envkit`` command: what to do, what to print, and which exit code that makes.
+
+This is the only module that prints and exits. Everything but click is imported by the command that
+needs it, so that ``envkit --help`` answers at once.
+
+Exit codes: 0 done, 1 a problem, 2 usage or configuration, 3 could not start. ``envkit run`` gives
+its command's code; 125 is a failure of our own, 126 and 127 mean that the command could not be run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec
+
+import click
+
+from envkit.version import __version__
+
+if TYPE_CHECKING:
+    from envkit.config import Config
+    from envkit.errors import EnvkitError
+    from envkit.keeper.client import Client
+    from envkit.model import Endpoint, ServiceName
+
+__all__ = ["doctor_main", "main"]
+
+_P = ParamSpec("_P")
+_RUN_FAILED = 125
+_INTERRUPTED = 130
+
+_SERVICES = ("postgres", "redis", "clickhouse")
+_EXPORTS = ("shell", "dotenv", "json", "github", "gitlab")
+
+
+# -- errors and exit codes ------------------------------------------------------------------------
+
+
+def _complain(error: EnvkitError) -> None:
+    """What was observed, the evidence, and what to type."""
+    from envkit.redact import printable, without_passwords
+
+    stream = click.get_text_stream("stderr")
+    colour = stream.isatty() and "NO_COLOR" not in os.environ
+    arrow = _arrow(stream)
+    head = click.style("error", fg="red", bold=True) if colour else "error"
+    slug = click.style(f"[{error.slug}]", dim=True) if colour else f"[{error.slug}]"
+    lines = [f"{head}: {error.observed} {slug}"]
+    lines += [f"    {line}" for line in error.detail.splitlines()]
+    if error.hint:
+        lines.append(f"  {arrow} {error.hint}")
+    text = without_passwords("\n".join(lines))
+    click.echo(text if colour else printable(text), file=stream)
+
+
+def _arrow(stream: Any) -> str:
+    try:
+        "→".encode(stream.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return "->"
+    return "→"
+
+
+def _guarded(code: int | None = None) -> Callable[[Callable[_P, int | None]], Callable[_P, None]]:
+    """Turn what a command raises into words and an exit code.
+
+    Args:
+        code: Of every error of ours, instead of the error's own.
+    """
+
+    def decorate(function: Callable[_P, int | None]) -> Callable[_P, None]:
+        @wraps(function)
+        def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> None:
+            from envkit.errors import EnvkitError
+
+            try:
+                result = function(*args, **kwargs)
+            except EnvkitError as error:
+                _complain(error)
+                sys.exit(code or error.exit_code)
+            except KeyboardInterrupt:
+                click.echo("interrupted", err=True)
+                sys.exit(_INTERRUPTED)
+            sys.exit(result or 0)
+
+        return wrapper
+
+    return decorate
+
+
+class _RunCommand(click.Command):
+    """``envkit run [SERVICE…] -- COMMAND…``: what follows ``--`` is not ours to read."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if "--" in args:
+            cut = args.index("--")
+            ctx.meta["envkit.command"] = args[cut + 1 :]
+            args = args[:cut]
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            if ctx.resilient_parsing:
+                raise
+            error.show()
+            sys.exit(_RUN_FAILED)
+
+
+# -- options that several commands share ----------------------------------------------------------
+
+
+_services_argument = click.argument(
+    "services", nargs=-1, metavar="[SERVICE]...", shell_complete=lambda *_: list(_SERVICES)
+)
+_backend_option = click.option(
+    "--backend",
+    metavar="[auto|embedded|docker|attach]",
+    help="How services come to be, instead of what is configured.",
+)
+_format_option = click.option(
+    "--format",
+    "output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="For people or for programs.",
+)
+
+
+def _configured(services: Sequence[str] = (), backend: str | None = None) -> Config:
+    from envkit import config
+
+    return config.load(overrides=config.Overrides(backend=backend, services=services))
+
+
+def _start(loaded: Config, client: Client) -> None:
+    from envkit.progress import show
+
+    with show(loaded.settings.services) as on_event:
+        client.start(loaded.settings.services, on_event)
+
+
+def _print_json(data: Any) -> None:
+    click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+# -- commands -------------------------------------------------------------------------------------
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Services: postgres, redis, clickhouse; those of [tool.envkit] if none is named.",
+)
+@click.version_option(__version__, prog_name="envkit")
+def cli() -> None:
+    """Real Postgres, Redis and ClickHouse for your tests.
+
+    Started together, isolated per test, gone without a trace.
+    """
+
+
+@cli.command()
+@_services_argument
+@_backend_option
+@_guarded()
+def up(services: tuple[str, ...], backend: str | None) -> None:
+    """Start services (or join them) and keep them up until `envkit down`."""
+    from envkit.keeper.client import connect
+
+    loaded = _configured(services, backend)
+    with connect(loaded.root, loaded.settings) as client:
+        _start(loaded, client)
+        client.pin()
+    click.echo("up; `envkit export` shows where, `envkit down` stops them", err=True)
+
+
+@cli.command(
+    cls=_RunCommand,
+    options_metavar="[SERVICE]... [OPTIONS] -- COMMAND...",
+    short_help="Run one command with fresh services in its environment.",
+)
+@click.argument("services", nargs=-1, metavar="")
+@_backend_option
+@click.pass_context
+@_guarded(_RUN_FAILED)
+def run(ctx: click.Context, services: tuple[str, ...], backend: str | None) -> int:
+    """Run one command with fresh services in its environment.
+
+    The command gets databases of its own (DATABASE_URL, PG*, REDIS_URL, CLICKHOUSE_URL,
+    CLICKHOUSE_*), which are dropped when it ends. The exit code is the command's; 125 is a failure
+    of envkit's own, 126 and 127 mean that the command could not be run.
+    """
+    from envkit.api import Services, misleading
+    from envkit.errors import UsageError
+    from envkit.keeper.client import connect
+    from envkit.running import Unrunnable, find_command, run_command
+
+    command: list[str] = ctx.meta.get("envkit.command", [])
+    if not command:
+        raise UsageError(
+            "no command was given", hint="envkit run [SERVICE]... -- COMMAND, as in: "
+            "envkit run -- pytest"
+        )
+    loaded = _configured(services, backend)
+    try:
+        find_command(command[0])
+        with connect(loaded.root, loaded.settings) as client:
+            _start(loaded, client)
+            lease = client.take(loaded.settings.services)
+            held = Services(lease, loaded.settings)
+            return run_command(command, held.env, misleading(lease.endpoints))
+    except Unrunnable as error:
+        click.echo(f"envkit run: {error}", err=True)
+        return error.code
+
+
+@cli.command()
+@_services_argument
+@click.option(
+    "--format",
+    "output",
+    type=click.Choice(_EXPORTS),
+    default="shell",
+    show_default=True,
+    help="shell: eval \"$(envkit export)\"; github: appends to $GITHUB_ENV and masks passwords.",
+)
+@_guarded()
+def export(services: tuple[str, ...], output: str) -> None:
+    """Print where a long-lived database on what is up can be reached.
+
+    The database is made at the first call and stays until `envkit down`. Its throw-away password is
+    part of the output.
+    """
+    from envkit.api import environment
+
+    loaded = _configured(services)
+    endpoints = _exported(loaded)
+    if output == "json":
+        _print_json(
+            {
+                "version": 1,
+                "project": str(loaded.root),
+                "services": {name: _endpoint_json(e) for name, e in endpoints.items()},
+            }
+        )
+        return
+    variables = environment(endpoints, loaded.settings)
+    from envkit.export import renderer
+
+    text = renderer(output)(variables)
+    if output == "github":
+        _to_github(text, variables, endpoints)
+    else:
+        click.echo(text, nl=False)
+
+
+def _exported(loaded: Config, lease: str = "") -> dict[ServiceName, Endpoint]:
+    """The long-lived endpoints, from whichever of the project's keepers has the services."""
+    from envkit.errors import KeeperAbsent, UsageError, UseError
+    from envkit.keeper.client import join, running
+
+    wanted = loaded.settings.services
+    last: EnvkitError = KeeperAbsent(
+        f"nothing is running for {loaded.root}",
+        hint=f"envkit up{'' if set(wanted) == set(_SERVICES) else ' ' + ' '.join(wanted)}",
+    )
+    found: dict[ServiceName, Endpoint] = {}
+    for record in running(loaded.root):
+        try:
+            with join(record.key, hold=False) as client:
+                found = client.export(wanted, lease).endpoints | found
+        except (UseError, UsageError) as error:
+            last = error
+    if not found:
+        raise last
+    return {name: found[name] for name in wanted if name in found} or found
+
+
+def _endpoint_json(endpoint: Endpoint) -> dict[str, Any]:
+    from envkit.model import as_builtins
+
+    fields: dict[str, Any] = as_builtins(endpoint)
+    fields.pop("service")
+    fields["started_ms"] = round(fields["started_ms"], 1)
+    return fields
+
+
+def _to_github(
+    text: str, variables: dict[str, str], endpoints: dict[ServiceName, Endpoint]
+) -> None:
+    from envkit.errors import UsageError
+    from envkit.export.github import masks
+
+    target = os.environ.get("GITHUB_ENV")
+    if not target:
+        raise UsageError(
+            "GITHUB_ENV is not set, so this is not a step of a GitHub workflow",
+            hint="envkit export --format dotenv",
+        )
+    passwords = {e.password for e in endpoints.values() if e.password}
+    secret = [name for name, value in variables.items() if any(p in value for p in passwords)]
+    click.echo(masks(variables, secret), nl=False)
+    try:
+        with open(target, "a", encoding="utf-8") as file:  # noqa: PTH123 - GitHub gives a string
+            file.write(text)
+    except OSError as error:
+        raise UsageError(
+            f"GITHUB_ENV ({target}) cannot be written: {error.strerror}",
+            hint="envkit export --format dotenv",
+        ) from None
+
+
+@cli.command()
+@click.argument("service", shell_complete=lambda *_: list(_SERVICES))
+@click.option("--lease", default="", metavar="ID", help="That of a test, instead of the export's.")
+@_guarded()
+def shell(service: str, lease: str) -> NoReturn:
+    """Open psql, redis-cli or a ClickHouse prompt with credentials in place."""
+    from envkit import services
+    from envkit.prompt import open_shell
+
+    loaded = _configured([service])
+    name = loaded.settings.services[0]
+    endpoints = _exported(loaded, lease)
+    if name not in endpoints:
+        from envkit.errors import UsageError
+
+        raise UsageError(
+            f"lease {lease!r} has no {name}, only {', '.join(endpoints)}",
+            hint=f"envkit shell {next(iter(endpoints))} --lease {lease}",
+        )
+    open_shell(services.load(name), endpoints[name])
+
+
+@cli.command()
+@_format_option
+@_guarded()
+def status(output: str) -> None:
+    """Show what is running for this project, and why that way."""
+    from envkit.keeper.client import join, running
+
+    loaded = _configured()
+    from envkit.errors import UseError
+
+    keepers: list[dict[str, Any]] = []
+    for record in running(loaded.root):
+        try:
+            with join(record.key, hold=False) as client:
+                keepers.append(client.status())
+        except UseError:
+            continue  # it ended just now
+    if output == "json":
+        _print_json({"version": 1, "project": str(loaded.root), "keepers": keepers})
+        return
+    if not keepers:
+        click.echo(f"nothing is running for {loaded.root}")
+    for keeper in keepers:
+        _print_keeper(keeper)
+
+
+def _print_keeper(keeper: dict[str, Any]) -> None:
+    clients = keeper["clients"]
+    holds = [f"used by {clients} client{'s' if clients != 1 else ''}"] if clients else []
+    holds += ["up until `envkit down`"] if keeper["pinned"] else []
+    click.echo(f"{keeper['project']}: {', '.join(holds) or 'ending'} (keeper {keeper['pid']})")
+    for row in keeper["services"]:
+        where = f"{row['host']}:{row['port']}" if row["port"] else "-"
+        what = f"{row['product']} {row['version']}".strip() or "-"
+        leases = f"{row['leases']} lease{'s' if row['leases'] != 1 else ''}"
+        click.echo(
+            f"  {row['service']:<11}{row['state']:<9}{what:<30}{where:<17}{leases:<10}"
+            f"{row['backend']}: {row['why']}".rstrip()
+        )
+
+
+@cli.command()
+@click.argument("service", shell_complete=lambda *_: list(_SERVICES))
+@_guarded()
+def logs(service: str) -> None:
+    """Print the logs of a service's servers.
+
+    When nothing is running: what was saved of the last run that ended badly.
+    """
+    from envkit.errors import KeeperAbsent, UseError
+    from envkit.keeper.client import join, running
+    from envkit.paths import state_dir
+    from envkit.redact import printable
+
+    loaded = _configured([service])
+    name = loaded.settings.services[0]
+    paths = []
+    for record in running(loaded.root):
+        try:
+            with join(record.key, hold=False) as client:
+                paths += client.logs(name)
+        except UseError:
+            continue
+    if not paths:
+        from envkit.keeper.record import key_of
+
+        key = key_of(loaded.root, loaded.settings)
+        paths = sorted((state_dir() / "logs").glob(f"{key}.{name}*.log"))
+    if not paths:
+        raise KeeperAbsent(
+            f"{name} is not running for {loaded.root}, and no logs were saved",
+            hint=f"envkit up {name}",
+        )
+    for path in paths:
+        if len(paths) > 1:
+            click.echo(f"==> {path} <==", err=True)
+        click.echo(printable(path.read_text(errors="replace")), nl=False)
+
+
+@cli.command()
+@_guarded()
+def down() -> None:
+    """Stop everything that runs for this project, whoever uses it."""
+    from envkit.keeper.stop import stop_all
+
+    stopped = stop_all(_configured().root)
+    if not stopped:
+        click.echo("nothing was running", err=True)
+
+
+@cli.command()
+@click.option(
+    "--older-than",
+    metavar="AGE",
+    help="Also what cannot be proven dead, if it is older than this (30m, 12h, 7d).",
+)
+@_format_option
+@_guarded()
+def prune(older_than: str | None, output: str) -> None:
+    """Remove what dead runs left behind; never what a living one uses."""
+    from envkit.keeper.prune import prune as prune_all
+
+    age = None if older_than is None else _age(older_than)
+    pruned = prune_all(older_than=age, data_dir=_configured().settings.data_dir)
+    if output == "json":
+        _print_json({"version": 1, "removed": pruned.removed, "left": pruned.left})
+        return
+    for path in pruned.removed:
+        click.echo(f"removed {path}")
+    for words in pruned.left:
+        click.echo(f"left alone {words}")
+    if not pruned.removed and not pruned.left:
+        click.echo("nothing to remove")
+
+
+def _age(text: str) -> float:
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+    number, unit = text[:-1], text[-1:]
+    if unit not in units or not number.isdigit():
+        from envkit.errors import UsageError
+
+        raise UsageError(f"--older-than {text!r} is not an age", hint="such as 30m, 12h or 7d")
+    return int(number) * units[unit]
+
+
+@cli.command()
+@click.option("--yes", is_flag=True, help="Write without asking.")
+@_guarded()
+def init(yes: bool) -> int:
+    """Propose [tool.envkit] from what this project depends on, and write it."""
+    from envkit.config import find_root
+    from envkit.init_project import propose, write
+
+    proposal = propose(find_root())
+    click.echo(proposal.explained())
+    if not yes:
+        if not sys.stdin.isatty():
+            click.echo("nothing was written; `envkit init --yes` writes it", err=True)
+            return 0
+        if not click.confirm(f"Write this to {proposal.target}?", default=True):
+            return 1
+    click.echo(f"written to {write(proposal)}")
+    return 0
+
+
+def main() -> NoReturn:
+    """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        # A log or path with a character that the terminal's encoding lacks must not end in a
+        # traceback.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        cli(prog_name="envkit")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(1)
+    raise AssertionError("click exits by itself")
+
+
+def doctor_main() -> NoReturn:
+    """Run ``envkit doctor`` under its second name."""
+    click.echo("envkit doctor is not part of this version of envkit", err=True)
+    sys.exit(2)

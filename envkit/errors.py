@@ -1,0 +1,210 @@
+"""Every error envkit raises, one class for each thing that can be wrong.
+
+::
+
+    EnvkitError
+    ├── UsageError                     envkit.usage
+    ├── ConfigError
+    │   ├── ConfigInvalid              envkit.config.invalid
+    │   └── ConfigUnknownKey           envkit.config.unknown-key
+    ├── UnavailableError               (no backend here can serve; ``--envkit=auto`` skips on these)
+    │   ├── BackendNone                envkit.backend.none
+    │   ├── ExtraMissing               envkit.extra.missing
+    │   └── VersionUnavailable         envkit.version.unavailable
+    ├── StartError
+    │   ├── KeeperStartFailed          envkit.keeper.start-failed
+    │   ├── RunDirUnsafe               envkit.run-dir.unsafe
+    │   ├── UidNameless                envkit.uid.nameless
+    │   ├── DiskFull                   host.disk.full
+    │   ├── TmpReadonly                host.tmp.readonly
+    │   └── PortsExhausted             host.ports.exhausted
+    └── UseError
+        ├── KeeperAbsent               envkit.keeper.absent
+        ├── KeeperClosing              envkit.keeper.closing
+        ├── KeeperLost                 envkit.keeper.lost
+        ├── LeaseFailed                envkit.lease.failed
+        ├── DriverMissing              driver.missing
+        └── ToolMissing                envkit.tool.missing
+
+The slug is the stable name of the fault. An error travels from the keeper to its client as plain
+data (`EnvkitError.as_dict`) and is raised there as the same class (`from_dict`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Final
+
+__all__ = [
+    "BackendNone",
+    "ConfigError",
+    "ConfigInvalid",
+    "ConfigUnknownKey",
+    "DiskFull",
+    "DriverMissing",
+    "EnvkitError",
+    "ExtraMissing",
+    "KeeperAbsent",
+    "KeeperClosing",
+    "KeeperLost",
+    "KeeperStartFailed",
+    "LeaseFailed",
+    "PortsExhausted",
+    "RunDirUnsafe",
+    "StartError",
+    "TmpReadonly",
+    "ToolMissing",
+    "UidNameless",
+    "UnavailableError",
+    "UsageError",
+    "UseError",
+    "VersionUnavailable",
+    "from_dict",
+]
+
+_BY_SLUG: Final[dict[str, type[EnvkitError]]] = {}
+
+
+class EnvkitError(Exception):
+    """What was observed, what it means, and what to type.
+
+    Args:
+        observed: The fact, with names and numbers, as one or two sentences.
+        hint: What to do about it: an instruction, best a command.
+        detail: Evidence of several lines, such as the tail of a server's log.
+    """
+
+    slug: ClassVar[str] = "envkit.error"
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, observed: str, *, hint: str = "", detail: str = "") -> None:
+        super().__init__(observed)
+        self.observed = observed
+        self.hint = hint
+        self.detail = detail
+
+    def __init_subclass__(cls, *, slug: str | None = None, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if slug is not None:
+            cls.slug = slug
+            _BY_SLUG[slug] = cls
+
+    def __str__(self) -> str:
+        parts = [f"{self.observed} [{self.slug}]"]
+        if self.detail:
+            parts.append("\n".join(f"    {line}" for line in self.detail.splitlines()))
+        if self.hint:
+            parts.append(f"→ {self.hint}")
+        return "\n".join(parts)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return from_dict, (self.as_dict(),)
+
+    def as_dict(self) -> dict[str, str]:
+        return {
+            "slug": self.slug,
+            "observed": self.observed,
+            "hint": self.hint,
+            "detail": self.detail,
+        }
+
+
+def from_dict(data: dict[str, str]) -> EnvkitError:
+    """Build the error that `EnvkitError.as_dict` described; an unknown slug gives the base class."""
+    cls = _BY_SLUG.get(data.get("slug", ""), EnvkitError)
+    return cls(data.get("observed", ""), hint=data.get("hint", ""), detail=data.get("detail", ""))
+
+
+class UsageError(EnvkitError, slug="envkit.usage"):
+    """A command or call was given something it cannot take."""
+
+    exit_code = 2
+
+
+class ConfigError(EnvkitError):
+    """The configuration cannot be used as it is written."""
+
+    exit_code = 2
+
+
+class ConfigInvalid(ConfigError, slug="envkit.config.invalid"):
+    """A file that does not parse, or a value of the wrong type or range."""
+
+
+class ConfigUnknownKey(ConfigError, slug="envkit.config.unknown-key"):
+    """A key that envkit does not know: most often a typo."""
+
+
+class UnavailableError(EnvkitError):
+    """No backend on this machine can serve what was asked for."""
+
+    exit_code = 3
+
+
+class BackendNone(UnavailableError, slug="envkit.backend.none"):
+    """There is no way to bring a service up here."""
+
+
+class ExtraMissing(UnavailableError, slug="envkit.extra.missing"):
+    """The wheels of an extra are not installed."""
+
+
+class VersionUnavailable(UnavailableError, slug="envkit.version.unavailable"):
+    """The version asked for is not one that can be had here."""
+
+
+class StartError(EnvkitError):
+    """A service or the keeper could not be started."""
+
+    exit_code = 3
+
+
+class KeeperStartFailed(StartError, slug="envkit.keeper.start-failed"):
+    """A server or the keeper died, or did not answer in time, while starting."""
+
+
+class RunDirUnsafe(StartError, slug="envkit.run-dir.unsafe"):
+    """The directory for sockets or state belongs to somebody else or is open to others."""
+
+
+class UidNameless(StartError, slug="envkit.uid.nameless"):
+    """The user id has no passwd entry, which Postgres' initdb insists on."""
+
+
+class DiskFull(StartError, slug="host.disk.full"):
+    """No room where servers keep their data."""
+
+
+class TmpReadonly(StartError, slug="host.tmp.readonly"):
+    """No place for the servers' data can be written to."""
+
+
+class PortsExhausted(StartError, slug="host.ports.exhausted"):
+    """The kernel has no free port on the loopback interface."""
+
+
+class UseError(EnvkitError):
+    """Something went wrong while services were in use."""
+
+
+class KeeperAbsent(UseError, slug="envkit.keeper.absent"):
+    """Nothing is running for this project."""
+
+
+class KeeperClosing(UseError, slug="envkit.keeper.closing"):
+    """The keeper is shutting down; asking again starts a new one."""
+
+
+class KeeperLost(UseError, slug="envkit.keeper.lost"):
+    """The keeper went away while it was being used."""
+
+
+class LeaseFailed(UseError, slug="envkit.lease.failed"):
+    """A running service refused to give an isolated namespace."""
+
+
+class DriverMissing(UseError, slug="driver.missing"):
+    """The Python driver for a service cannot be imported."""
+
+
+class ToolMissing(UseError, slug="envkit.tool.missing"):
+    """A client program for `envkit shell` is not there."""

@@ -1,0 +1,167 @@
+"""What client and keeper say to each other: JSON, one message a line, over a Unix socket.
+
+A request carries an id; zero or more events and then one reply carry the same id. Version
+`VERSION` goes into the first message; a keeper that does not speak it says so and hangs up.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from envkit.model import ServiceName, Settings
+
+__all__ = [
+    "VERSION",
+    "Bye",
+    "Down",
+    "Export",
+    "Hello",
+    "Keep",
+    "Lines",
+    "Logs",
+    "Message",
+    "Pin",
+    "Release",
+    "Reply",
+    "Request",
+    "Start",
+    "Status",
+    "Take",
+    "encode",
+]
+
+VERSION = 1
+_LONGEST_LINE = 16 << 20
+
+
+class Message(Struct, frozen=True, kw_only=True, tag_field="op", tag=str.lower):
+    """Any request's content."""
+
+
+class Hello(Message, frozen=True, kw_only=True):
+    """The first message.
+
+    Attributes:
+        hold: Whether the keeper lives at least as long as this client.
+        settings: From the client that starts the keeper; others leave them out.
+        root: The project's, likewise.
+    """
+
+    version: int = VERSION
+    hold: bool
+    settings: Settings | None = None
+    root: str = ""
+
+
+class Start(Message, frozen=True, kw_only=True):
+    """Bring services up; events tell of the progress."""
+
+    services: tuple[ServiceName, ...]
+
+
+class Take(Message, frozen=True, kw_only=True):
+    """A lease, which ends with this client at the latest."""
+
+    services: tuple[ServiceName, ...]
+
+
+class Release(Message, frozen=True, kw_only=True):
+    lease: str
+
+
+class Keep(Message, frozen=True, kw_only=True):
+    """Hand a lease over to the keeper, which from now on lives until `Down`."""
+
+    lease: str
+
+
+class Export(Message, frozen=True, kw_only=True):
+    """The long-lived lease on what is up; made at the first call.
+
+    Attributes:
+        lease: Another one's id, to look at what a test is doing.
+    """
+
+    services: tuple[ServiceName, ...]
+    lease: str = ""
+
+
+class Pin(Message, frozen=True, kw_only=True):
+    """Stay up until `Down`."""
+
+
+class Status(Message, frozen=True, kw_only=True):
+    pass
+
+
+class Logs(Message, frozen=True, kw_only=True):
+    service: ServiceName
+
+
+class Down(Message, frozen=True, kw_only=True):
+    """Stop everything now, whoever uses it; answered when all is gone."""
+
+
+class Bye(Message, frozen=True, kw_only=True):
+    """This client needs nothing more; answered when all is gone, if it was the last."""
+
+
+Request = Hello | Start | Take | Release | Keep | Export | Pin | Status | Logs | Down | Bye
+
+
+class Envelope(Struct, frozen=True, kw_only=True):
+    id: int
+    body: Request
+
+
+class Reply(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An answer, or with ``event`` something on the way to it."""
+
+    id: int
+    result: Any = None
+    event: dict[str, Any] | None = None
+    error: dict[str, str] | None = None
+
+
+_encoder = msgspec.json.Encoder()
+_M = TypeVar("_M", Envelope, Reply)
+
+
+def encode(message: Envelope | Reply) -> bytes:
+    return _encoder.encode(message) + b"\n"
+
+
+class Lines:
+    """Messages of one type read from a socket."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._buffer = bytearray()
+
+    def read(self, kind: type[_M]) -> _M | None:
+        """The next message; None at the end of the stream.
+
+        Raises:
+            msgspec.MsgspecError: It is not of that kind, or longer than 16 MiB.
+        """
+        while True:
+            end = self._buffer.find(b"\n")
+            if end >= 0:
+                line = bytes(self._buffer[:end])
+                del self._buffer[: end + 1]
+                return msgspec.json.decode(line, type=kind)
+            if len(self._buffer) > _LONGEST_LINE:
+                raise msgspec.DecodeError("a message of more than 16 MiB")
+            data = self._socket.recv(1 << 16)
+            if not data:
+                return None
+            self._buffer += data
+
+    @property
+    def pending(self) -> bool:
+        """Whether a whole message has been read from the socket already."""
+        return b"\n" in self._buffer

@@ -1,0 +1,183 @@
+"""Removing what keepers left that did not end well and whose watchdog was killed as well.
+
+A keeper's lock is the proof: it is held as long as the keeper or its watchdog lives. Nothing is
+touched whose lock is held or whose owner is not known.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import tempfile
+import time
+from pathlib import Path
+
+from msgspec import Struct
+
+from envkit.keeper import record
+from envkit.paths import cache_dir, run_dir, state_dir
+from envkit.processes import end_processes, remove_directory, start_time
+
+__all__ = ["OWNER_FILE", "Pruned", "leftovers_of", "prune", "remove_data"]
+
+#: In every data directory: the path of the lock of the keeper that made it.
+OWNER_FILE = "owner"
+_NAME = re.compile(r"envkit-([0-9a-f]{12})-")
+_UNFINISHED_S = 3600.0
+_SAVED_LOGS_S = 7 * 24 * 3600.0
+
+
+class Pruned(Struct, frozen=True, kw_only=True):
+    """What was removed, and what was left alone and why."""
+
+    removed: tuple[str, ...]
+    left: tuple[str, ...]
+
+
+def _data_parents(*more: str) -> list[Path]:
+    parents = ["/dev/shm", tempfile.gettempdir(), "/tmp", *more]  # noqa: S108 - only read here
+    return [Path(parent) for parent in dict.fromkeys(parents) if parent]
+
+
+def leftovers_of(key: str, *more_parents: str) -> list[Path]:
+    """Data directories of this key; the caller holds its lock, so their keeper is dead."""
+    found: list[Path] = []
+    for parent in _data_parents(*more_parents):
+        with contextlib.suppress(OSError):
+            found += [p for p in parent.glob(f"envkit-{key}-*") if _is_ours(p)]
+    return found
+
+
+def remove_data(path: Path) -> None:
+    """Remove a dead keeper's data directory, and before it the servers that still run in it."""
+    _end_servers_in(path)
+    remove_directory(str(path))
+
+
+def prune(*, older_than: float | None = None, data_dir: str = "") -> Pruned:
+    """Remove what is provably dead.
+
+    Args:
+        older_than: Seconds; also remove data directories of that age whose owner is not known.
+        data_dir: A further directory to look into.
+    """
+    removed: list[str] = []
+    left: list[str] = []
+    for path in sorted(state_dir().glob("*.keeper")):
+        lock = record.lock(path.stem)
+        if lock is None:
+            continue
+        try:
+            about = record.read(path.stem)
+            for data in leftovers_of(path.stem, data_dir):
+                remove_data(data)
+                removed.append(str(data))
+            if about is not None:
+                removed += _unlink(Path(about.socket))
+            removed += _unlink(path)
+        finally:
+            os.close(lock)
+    for parent in _data_parents(data_dir):
+        with contextlib.suppress(OSError):
+            for data in sorted(parent.glob("envkit-*-*")):
+                if _NAME.match(data.name) and _is_ours(data) and data.is_dir():
+                    verdict = _verdict(data, older_than)
+                    if verdict is None:
+                        remove_data(data)
+                        removed.append(str(data))
+                    elif verdict:
+                        left.append(f"{data} ({verdict})")
+    for path in sorted(run_dir().glob("*.sock")):
+        if not _answers(path):
+            removed += _unlink(path)
+    removed += _old_files()
+    return Pruned(removed=tuple(removed), left=tuple(left))
+
+
+def _verdict(data: Path, older_than: float | None) -> str | None:
+    """None: dead. Empty: alive. Else: why it was left alone."""
+    try:
+        owner = Path((data / OWNER_FILE).read_text())
+    except OSError:
+        age = time.time() - data.stat().st_mtime
+        if older_than is not None and age > older_than:
+            return None
+        return f"nothing says whose it is; {age / 3600:.1f} h old"
+    import fcntl
+
+    try:
+        descriptor = os.open(owner, os.O_RDWR)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return f"its lock {owner} cannot be opened: {error.strerror}"
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return ""
+    else:
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def _is_ours(path: Path) -> bool:
+    return path.lstat().st_uid == os.geteuid() and not path.is_symlink()
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.settimeout(1)
+        try:
+            sock.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+def _end_servers_in(data: Path) -> None:
+    """Servers work in their directory, which is how they are found without their keeper."""
+    found: dict[int, tuple[int, int]] = {}
+    with contextlib.suppress(OSError):
+        for name in os.listdir("/proc"):
+            if not name.isdigit():
+                continue
+            with contextlib.suppress(OSError):
+                where = Path(f"/proc/{name}/cwd").readlink()
+                started = start_time(int(name))
+                if where.is_relative_to(data) and started is not None:
+                    found[int(name)] = (started, int(signal.SIGQUIT))
+    if found:
+        end_processes(found)
+
+
+def _unlink(path: Path) -> list[str]:
+    try:
+        path.unlink()
+    except OSError:
+        return []
+    return [str(path)]
+
+
+def _old_files() -> list[str]:
+    removed: list[str] = []
+    now = time.time()
+    with contextlib.suppress(OSError):
+        for path in (state_dir() / "logs").iterdir():
+            if now - path.stat().st_mtime > _SAVED_LOGS_S:
+                removed += _unlink(path)
+    cache = cache_dir()
+    places = [cache / "pristine"] if cache else []
+    if os.geteuid() == 0:
+        places.append(Path("/var/cache/envkit"))
+    for place in places:
+        for pattern in (".building-*", ".forgotten-*"):
+            with contextlib.suppress(OSError):
+                for path in place.glob(pattern):
+                    if now - path.stat().st_mtime > _UNFINISHED_S:
+                        remove_directory(str(path))
+                        removed.append(str(path))
+    return removed

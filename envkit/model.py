@@ -1,0 +1,244 @@
+"""The values that travel through envkit: frozen, slotted, keyword-only."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any, Literal
+
+from msgspec import Struct, field, structs
+
+__all__ = [
+    "BACKENDS",
+    "SERVICES",
+    "BackendChoice",
+    "BackendName",
+    "Endpoint",
+    "FoundProgram",
+    "Lease",
+    "Program",
+    "ProcessRecipe",
+    "Pristine",
+    "ServiceName",
+    "ServiceSettings",
+    "ServiceStatus",
+    "Settings",
+    "ShellTool",
+    "as_builtins",
+]
+
+ServiceName = Literal["postgres", "redis", "clickhouse"]
+BackendName = Literal["embedded", "docker", "attach"]
+BackendChoice = Literal["auto", "embedded", "docker", "attach"]
+
+SERVICES: tuple[ServiceName, ...] = ("postgres", "redis", "clickhouse")
+BACKENDS: tuple[BackendName, ...] = ("embedded", "docker", "attach")
+
+
+class Endpoint(Struct, frozen=True, kw_only=True):
+    """Where and how to reach one running service.
+
+    Attributes:
+        product: What answers there, which need not carry the service's name ("Valkey").
+        version: As the server itself reports it.
+        started_ms: Milliseconds from the decision to start until the first answered query.
+    """
+
+    service: ServiceName
+    backend: BackendName
+    product: str
+    version: str
+    host: str
+    port: int
+    user: str
+    password: str
+    database: str
+    url: str
+    started_ms: float = 0.0
+
+    def __repr__(self) -> str:
+        shown = structs.asdict(self) | {"password": "***", "url": self.safe_url}
+        return f"Endpoint({', '.join(f'{k}={v!r}' for k, v in shown.items())})"
+
+    @property
+    def safe_url(self) -> str:
+        """The URL with its password masked, fit for a screen."""
+        return self.url.replace(self.password, "***") if self.password else self.url
+
+
+class Lease(Struct, frozen=True, kw_only=True):
+    """Isolated namespaces, one on each service asked for, under one id."""
+
+    id: str
+    endpoints: dict[ServiceName, Endpoint]
+
+
+class ServiceStatus(Struct, frozen=True, kw_only=True):
+    """One service as the keeper sees it."""
+
+    service: ServiceName
+    state: Literal["idle", "starting", "ready", "failed", "stopped"]
+    backend: BackendName
+    why: str
+    product: str = ""
+    version: str = ""
+    host: str = ""
+    port: int = 0
+    pid: int = 0
+    started_ms: float = 0.0
+    leases: int = 0
+
+
+class ServiceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One service's table.
+
+    Attributes:
+        version: A version or the beginning of one ("18" takes 18.6); empty takes what is there.
+        settings: Passed through to the server's own configuration.
+    """
+
+    version: str = ""
+    settings: dict[str, str | int | float | bool] = field(default_factory=dict)
+
+
+class PostgresSettings(ServiceSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The ``postgres`` table.
+
+    Attributes:
+        superuser: Whether leases are owned by a superuser, for tests that need one.
+    """
+
+    superuser: bool = False
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[tool.envkit]``, with every value filled in.
+
+    Attributes:
+        services: Which services ``real_services`` and the commands mean by default.
+        backend: One for all services, or one for each.
+        linger: Seconds the servers stay up after their last user has gone.
+        start_timeout: Seconds a server may take to answer its first query.
+        data_dir: Where servers keep their data; empty picks a tmpfs with room, else TMPDIR.
+        env: Further environment names, as ``{NAME = "service.field"}``.
+        export_env: Whether pytest takes a lease for the session before it imports conftests.
+    """
+
+    services: tuple[ServiceName, ...] = SERVICES
+    backend: dict[ServiceName, BackendChoice] = field(default_factory=dict)
+    linger: float = 0.0
+    start_timeout: float = 60.0
+    data_dir: str = ""
+    env: dict[str, str] = field(default_factory=dict)
+    export_env: bool = False
+    postgres: PostgresSettings = field(default_factory=PostgresSettings)
+    redis: ServiceSettings = field(default_factory=ServiceSettings)
+    clickhouse: ServiceSettings = field(default_factory=ServiceSettings)
+
+    def of(self, service: ServiceName) -> ServiceSettings:
+        """The table of one service."""
+        table: ServiceSettings = getattr(self, service)
+        return table
+
+    def for_servers(self) -> Settings:
+        """Only what the servers depend on: clients that agree on this share them."""
+        return structs.replace(self, services=SERVICES, env={}, export_env=False)
+
+    def backend_of(self, service: ServiceName) -> BackendChoice:
+        return self.backend.get(service, "auto")
+
+
+class Program(Struct, frozen=True, kw_only=True):
+    """Where the program of a server may be found, and how to ask its version.
+
+    Attributes:
+        origin: ``path`` looks on PATH and in ``directories``; ``wheel`` inside an installed
+            package; ``module`` is a package that a Python program of ours imports.
+        name: The program; for ``wheel`` its place inside the package.
+        package: For ``wheel`` and ``module``: the import name that must be there.
+        distribution: What pip calls that package.
+        directories: Glob patterns of directories that are looked into after PATH.
+    """
+
+    product: str
+    origin: Literal["path", "wheel", "module"]
+    name: str = ""
+    package: str = ""
+    distribution: str = ""
+    directories: tuple[str, ...] = ()
+
+
+class FoundProgram(Struct, frozen=True, kw_only=True):
+    """A `Program` that is there.
+
+    Attributes:
+        path: Of the executable, or of the package's directory for a ``module``.
+        version: Dotted numbers, as the program or the distribution's metadata says it.
+        fingerprint: Changes whenever the files behind it change.
+    """
+
+    program: Program
+    path: str
+    version: str
+    fingerprint: str
+
+
+class Pristine(Struct, frozen=True, kw_only=True):
+    """A data directory that is made once per machine and copied for each start.
+
+    Attributes:
+        program: The one that makes it, beside the server's own program.
+        arguments: With ``{data}`` where the directory goes.
+    """
+
+    program: str
+    arguments: tuple[str, ...]
+
+
+class ProcessRecipe(Struct, frozen=True, kw_only=True):
+    """How a server runs as a plain process; a backend fills the braces in.
+
+    ``{program}``, ``{python}``, ``{data}``, ``{run}`` (a directory beside the data, for sockets
+    and configuration), ``{port}``, ``{user}`` and ``{password}`` are replaced in arguments, file
+    names and file contents. Passwords belong into files only: arguments are public.
+
+    Attributes:
+        files: Name to content; written with mode 0600 before the start.
+        environment: Set for the server, beside a minimal one.
+        pristine: How the data directory begins, if not empty.
+        unprivileged: The server refuses to run as root, so root starts it as somebody else.
+        stop_signal: Ends the server at once without leaving shared memory behind.
+        port_taken: A regular expression that in the server's log means the port is in use.
+        has_socket: Whether the server also listens on a Unix socket in ``{run}``.
+    """
+
+    arguments: tuple[str, ...]
+    files: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+    pristine: Pristine | None = None
+    unprivileged: bool = False
+    stop_signal: int = signal.SIGTERM
+    port_taken: str = "Address already in use"
+    has_socket: bool = False
+
+
+class ShellTool(Struct, frozen=True, kw_only=True):
+    """A terminal client for a service.
+
+    Attributes:
+        programs: Names to look for, in this order; none found means envkit's own prompt.
+        wheel: A `Program` that may carry the client, looked at after PATH.
+        arguments: Without anything secret.
+        environment: With the credentials.
+    """
+
+    programs: tuple[str, ...]
+    arguments: tuple[str, ...]
+    environment: dict[str, str]
+    wheel: Program | None = None
+
+
+def as_builtins(value: Any) -> Any:
+    """Plain dicts and lists of a value, for JSON."""
+    from msgspec import to_builtins
+
+    return to_builtins(value)

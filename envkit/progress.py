@@ -1,0 +1,124 @@
+"""What somebody sees while services start: a line for each, live on a terminal."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import IO, Any
+
+from envkit.model import ServiceName
+from envkit.redact import one_line
+
+__all__ = ["Event", "show"]
+
+Event = dict[str, Any]
+
+_WIDTH = 12
+
+
+def _words(event: Event | None, waited: float) -> str:
+    """One service's state as people read it."""
+    if event is None:
+        return "waiting"
+    match event["state"]:
+        case "ready":
+            what = f"{event['product']} {event['version']} ({event['backend']})"
+            return f"ready in {event['ms']:.0f} ms   {what}"
+        case "failed":
+            return f"failed [{event['slug']}]"
+        case _:
+            return f"starting {waited:.1f} s"
+
+
+class _Plain:
+    """For pipes and logs: a line when a service is ready or has failed, and nothing else."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def __call__(self, event: Event) -> None:
+        if event["state"] in ("ready", "failed"):
+            print(
+                f"{event['service']:<{_WIDTH}}{one_line(_words(event, 0))}",
+                file=self._stream,
+                flush=True,
+            )
+
+
+class _Live:
+    """For terminals: the lines of all services, redrawn in place."""
+
+    def __init__(self, services: Sequence[ServiceName]) -> None:
+        self._begun = time.monotonic()
+        self._guard = threading.Lock()
+        self._events: dict[str, Event | None] = dict.fromkeys(services)
+
+    def __call__(self, event: Event) -> None:
+        with self._guard:
+            self._events[event["service"]] = event
+
+    def __rich__(self) -> Any:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table.grid(padding=(0, 1))
+        with self._guard:
+            events = dict(self._events)
+        for service, event in events.items():
+            state = event["state"] if event else "waiting"
+            mark, style = _MARKS[state]
+            if state == "starting":
+                mark = _SPINNER[int(time.monotonic() * 10) % len(_SPINNER)]
+            words = _words(event, time.monotonic() - self._begun)
+            table.add_row(
+                Text(mark, style=style),
+                Text(service),
+                Text(one_line(words), style="" if state == "ready" else style),
+            )
+        return table
+
+
+_MARKS = {
+    "waiting": ("·", "dim"),
+    "starting": ("·", "yellow"),
+    "ready": ("✓", "green"),
+    "failed": ("✗", "red"),
+}
+_SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+
+
+@contextmanager
+def show(services: Sequence[ServiceName], stream: IO[str] | None = None) -> Iterator[Any]:
+    """Show progress for the length of a ``with`` block.
+
+    Args:
+        services: Those that are being started.
+        stream: Where to; standard error if not given, so that data can be piped.
+
+    Yields:
+        A callable for the events of `Client.start`.
+    """
+    stream = stream or sys.stderr
+    if not stream.isatty() or not _can_show(stream):
+        yield _Plain(stream)
+        return
+    from rich.console import Console
+    from rich.live import Live
+
+    live = _Live(services)
+    with Live(
+        live, console=Console(file=stream, highlight=False), refresh_per_second=20, transient=False
+    ):
+        yield live
+
+
+def _can_show(stream: IO[str]) -> bool:
+    """Whether the terminal's encoding has the marks; a C locale's has not."""
+    try:
+        (_SPINNER + "✓✗·").encode(stream.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True

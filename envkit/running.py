@@ -1,0 +1,81 @@
+"""Running somebody's command with services in its environment."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from types import FrameType
+
+__all__ = ["CANNOT_RUN", "NOT_FOUND", "Unrunnable", "find_command", "run_command"]
+
+# As shells say it (POSIX, Shell Command Language, 2.8.2).
+CANNOT_RUN = 126
+NOT_FOUND = 127
+_FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
+
+class Unrunnable(Exception):
+    """A command that cannot be started; ``code`` is 126 or 127."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def find_command(name: str) -> str:
+    """Where a command is, asked before anything is started for it.
+
+    Raises:
+        Unrunnable: There is none, or it may not be executed.
+    """
+    found = shutil.which(name)
+    if found:
+        return found
+    if os.path.lexists(name) and "/" in name:
+        what = "is a directory" if os.path.isdir(name) else "is not executable"
+        raise Unrunnable(f"{name} {what}", CANNOT_RUN)
+    raise Unrunnable(f"{name}: command not found", NOT_FOUND)
+
+
+def run_command(
+    command: Sequence[str], variables: Mapping[str, str], without: Sequence[str]
+) -> int:
+    """Run a command to its end in the foreground.
+
+    Signals sent to us go on to it; Ctrl-C reaches it from the terminal by itself.
+
+    Returns:
+        Its exit code; 128 + N if signal N ended it.
+
+    Raises:
+        Unrunnable: It cannot be started after all.
+    """
+    environment = {k: v for k, v in os.environ.items() if k not in without} | dict(variables)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *_FORWARDED)}
+    child: subprocess.Popen[bytes] | None = None
+
+    def forward(number: int, _: FrameType | None) -> None:
+        if child is not None and child.poll() is None:
+            child.send_signal(number)
+
+    try:
+        for number in _FORWARDED:
+            signal.signal(number, forward)
+        try:
+            child = subprocess.Popen(command, env=environment)
+        except PermissionError:
+            raise Unrunnable(f"{command[0]}: permission denied", CANNOT_RUN) from None
+        except FileNotFoundError:
+            raise Unrunnable(f"{command[0]}: command not found", NOT_FOUND) from None
+        except OSError as error:
+            raise Unrunnable(f"{command[0]}: {error.strerror}", CANNOT_RUN) from None
+        # Only now: an ignored signal is inherited, a caught one is not.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        code = child.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return 128 - code if code < 0 else code

@@ -1,0 +1,212 @@
+"""ClickHouse: a database for each lease.
+
+A ``clickhouse`` program on PATH is the real server. Where there is none, `envkit.chdb_server`
+puts ClickHouse's HTTP interface in front of the same engine from the chdb-core wheel.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+from xml.sax.saxutils import escape
+
+from envkit.model import (
+    Endpoint,
+    FoundProgram,
+    ProcessRecipe,
+    Program,
+    ServiceSettings,
+    ShellTool,
+)
+from envkit.services.handle import Handle, driver
+from envkit.services.spec import Address, Greeting, Namespace, Service
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.asyncclient import AsyncClient
+    from clickhouse_connect.driver.client import Client
+
+__all__ = ["SPEC", "ClickHouseHandle"]
+
+_CHDB_SERVER = str(Path(__file__).parent.parent / "chdb_server" / "__main__.py")
+
+# https://clickhouse.com/docs/operations/server-configuration-parameters/settings: the least a
+# server needs, HTTP on loopback only, no system logs to disk, caches sized for a test.
+_SERVER_XML = """\
+<clickhouse>
+  <logger><level>information</level><console>1</console></logger>
+  <listen_host>127.0.0.1</listen_host>
+  <http_port>{port}</http_port>
+  <path>{data}/</path>
+  <tmp_path>{data}/tmp/</tmp_path>
+  <user_files_path>{data}/user_files/</user_files_path>
+  <format_schema_path>{data}/format_schemas/</format_schema_path>
+  <timezone>UTC</timezone>
+  <mark_cache_size>67108864</mark_cache_size>
+  <mlock_executable>false</mlock_executable>
+  <default_profile>default</default_profile>
+  <default_database>default</default_database>
+  <users_config>{run}/users.xml</users_config>
+</clickhouse>
+"""
+
+_USERS_XML = """\
+<clickhouse>
+  <profiles><default>%s</default></profiles>
+  <users><default>
+    <password>{password}</password>
+    <networks><ip>127.0.0.1</ip></networks>
+    <profile>default</profile>
+    <quota>default</quota>
+    <access_management>1</access_management>
+  </default></users>
+  <quotas><default></default></quotas>
+</clickhouse>
+"""
+
+
+def _process(settings: ServiceSettings, found: FoundProgram) -> ProcessRecipe:
+    values = {
+        name: int(value) if isinstance(value, bool) else value
+        for name, value in settings.settings.items()
+    }
+    if found.program.origin == "path":
+        profile = "".join(f"<{name}>{escape(str(v))}</{name}>" for name, v in values.items())
+        return ProcessRecipe(
+            arguments=("{program}", "server", "--config-file={run}/config.xml"),
+            files={
+                "{run}/config.xml": _SERVER_XML,
+                "{run}/users.xml": _USERS_XML.replace("%s", profile),
+            },
+        )
+    config = {
+        "user": "{user}",
+        "password": "{password}",
+        "database": "default",
+        "settings": values,
+        "timezone": "UTC",
+        "max_execution_time": 0,
+    }
+    return ProcessRecipe(
+        arguments=(
+            "{python}",
+            "-P",  # whatever lies in the current directory is not ours to import
+            _CHDB_SERVER,
+            "--host=127.0.0.1",
+            "--port={port}",
+            "--path={data}",
+            "--config={run}/chdb.json",
+        ),
+        files={"{run}/chdb.json": json.dumps(config)},
+    )
+
+
+def _query(address: Address, limit: float, query: str) -> str:
+    """One statement over HTTP.
+
+    Raises:
+        OSError: No connection, or an answer other than 200 with its text.
+    """
+    from http.client import HTTPConnection, HTTPException
+
+    token = base64.b64encode(f"{address.user}:{address.password}".encode()).decode()
+    connection = HTTPConnection(address.host, address.port, timeout=limit)
+    try:
+        connection.request("POST", "/", query.encode(), {"Authorization": f"Basic {token}"})
+        response = connection.getresponse()
+        text = response.read().decode(errors="replace").strip()
+    except HTTPException as error:
+        raise ConnectionError(f"not an HTTP answer: {error!r}") from None
+    finally:
+        connection.close()
+    if response.status != 200:
+        raise ConnectionError(text or f"HTTP {response.status}")
+    return text
+
+
+def _greet(address: Address, limit: float) -> Greeting:
+    version = _query(address, limit, "SELECT version()")
+    return Greeting(product="ClickHouse", version=version)
+
+
+def _create(address: Address, name: str, settings: ServiceSettings) -> Namespace:
+    _query(address, 60, f"CREATE DATABASE `{name}`")
+    return Namespace(user=address.user, password=address.password, database=name)
+
+
+def _drop(address: Address, namespace: Namespace) -> None:
+    _query(address, 60, f"DROP DATABASE IF EXISTS `{namespace.database}` SYNC")
+
+
+def _url(host: str, port: int, namespace: Namespace) -> str:
+    password = quote(namespace.password, safe="")
+    return f"http://{namespace.user}:{password}@{host}:{port}/{namespace.database}"
+
+
+def _environment(endpoint: Endpoint) -> dict[str, str]:
+    return {
+        "CLICKHOUSE_URL": endpoint.url,
+        "CLICKHOUSE_HOST": endpoint.host,
+        "CLICKHOUSE_PORT": str(endpoint.port),
+        "CLICKHOUSE_USER": endpoint.user,
+        "CLICKHOUSE_PASSWORD": endpoint.password,
+        "CLICKHOUSE_DATABASE": endpoint.database,
+    }
+
+
+class ClickHouseHandle(Handle):
+    """A database of this test's own, over ClickHouse's HTTP interface."""
+
+    def client(self, **kwargs: Any) -> Client:
+        """A clickhouse-connect client; closed with the lease if the test does not.
+
+        Raises:
+            DriverMissing: clickhouse-connect cannot be imported.
+        """
+        connect = driver("clickhouse_connect", "clickhouse-connect")
+        client: Client = connect.get_client(dsn=self.url, **kwargs)
+        return self._closing(client)
+
+    async def aclient(self, **kwargs: Any) -> AsyncClient:
+        """An asynchronous clickhouse-connect client for the running event loop.
+
+        Raises:
+            DriverMissing: clickhouse-connect cannot be imported.
+        """
+        connect = driver("clickhouse_connect", "clickhouse-connect")
+        client: AsyncClient = await connect.get_async_client(dsn=self.url, **kwargs)
+        return client
+
+
+def _tool(endpoint: Endpoint) -> ShellTool:
+    # `clickhouse client` speaks the native protocol, which chdb does not serve, so only envkit's
+    # own prompt works everywhere.
+    return ShellTool(programs=(), arguments=(), environment=_environment(endpoint))
+
+
+SPEC = Service(
+    name="clickhouse",
+    title="ClickHouse",
+    admin="default",
+    programs=(
+        Program(product="ClickHouse", origin="path", name="clickhouse"),
+        Program(
+            product="ClickHouse (chdb)",
+            origin="module",
+            package="chdb",
+            distribution="chdb-core",
+        ),
+    ),
+    process=_process,
+    greet=_greet,
+    create=_create,
+    drop=_drop,
+    own_server=False,
+    url=_url,
+    environment=_environment,
+    misleading=(),
+    handle=ClickHouseHandle,
+    tool=_tool,
+)

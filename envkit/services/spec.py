@@ -1,0 +1,100 @@
+"""What envkit needs to know about a service; each module here fills in one `Service`."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from envkit.model import (
+    Endpoint,
+    FoundProgram,
+    ProcessRecipe,
+    Program,
+    ServiceName,
+    ServiceSettings,
+    ShellTool,
+)
+
+__all__ = ["Address", "Greeting", "Namespace", "Service", "new_password"]
+
+
+def new_password() -> str:
+    """32 characters with 160 bits of chance that need no quoting in any URL, file or shell."""
+    return base64.b32encode(os.urandom(20)).decode().lower()
+
+
+
+class Address(Struct, frozen=True, kw_only=True):
+    """How the keeper itself reaches a server, with its highest rights.
+
+    Attributes:
+        socket_dir: Where the server's Unix socket is, if it has one.
+    """
+
+    host: str
+    port: int
+    user: str
+    password: str
+    socket_dir: str = ""
+
+    def __repr__(self) -> str:
+        return f"Address({self.user}@{self.host}:{self.port})"
+
+
+class Greeting(Struct, frozen=True, kw_only=True):
+    """What a server says of itself in its first answer."""
+
+    product: str
+    version: str
+
+
+class Namespace(Struct, frozen=True, kw_only=True):
+    """The part of a server that one lease owns."""
+
+    user: str
+    password: str
+    database: str
+
+    def __repr__(self) -> str:
+        return f"Namespace({self.database!r} as {self.user!r})"
+
+
+class Service(Struct, frozen=True, kw_only=True):
+    """One service.
+
+    Attributes:
+        title: As people write it.
+        admin: The user the keeper connects as.
+        programs: That can serve it as a plain process, the preferred one first.
+        process: Settings and program to the recipe for a plain process.
+        greet: One round trip in the service's own protocol with credentials; raises until the
+            server answers. Takes an address and a limit in seconds.
+        create: Make a namespace with this name.
+        drop: Remove it and whoever is still connected to it.
+        own_server: Each lease gets a server of its own, so `create` and `drop` have nothing to
+            do: for servers so cheap that sharing one would only cost isolation.
+        url: Of an endpoint.
+        environment: The variables that programs expect, from an endpoint.
+        misleading: Variables that would send programs elsewhere, so they are taken away.
+        handle: The class of what a fixture hands to a test.
+        tool: How to talk to it from a terminal.
+    """
+
+    name: ServiceName
+    title: str
+    admin: str
+    programs: tuple[Program, ...]
+    process: Callable[[ServiceSettings, FoundProgram], ProcessRecipe]
+    greet: Callable[[Address, float], Greeting]
+    create: Callable[[Address, str, ServiceSettings], Namespace]
+    drop: Callable[[Address, Namespace], None]
+    own_server: bool
+    url: Callable[[str, int, Namespace], str]
+    environment: Callable[[Endpoint], Mapping[str, str]]
+    misleading: tuple[str, ...]
+    handle: Callable[[Endpoint], Any]
+    tool: Callable[[Endpoint], ShellTool]

@@ -1,0 +1,80 @@
+"""The only polling loop: ask in the service's own protocol until it answers."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from envkit.errors import EnvkitError
+
+__all__ = ["Cancelled", "NotAnswering", "until_answer"]
+
+_T = TypeVar("_T")
+
+_FIRST_PAUSE_S = 0.005
+_LONGEST_PAUSE_S = 0.05
+_ONE_TRY_S = 5.0
+
+
+class NotAnswering(Exception):
+    """The time is up or the server has ended.
+
+    Attributes:
+        last: What the last try ran into.
+        ended: Whether the server's process is gone.
+    """
+
+    def __init__(self, last: BaseException | None, *, ended: bool, waited: float) -> None:
+        super().__init__(str(last))
+        self.last = last
+        self.ended = ended
+        self.waited = waited
+
+
+class Cancelled(Exception):
+    """Nobody waits for this any more."""
+
+
+def until_answer(
+    ask: Callable[[float], _T],
+    *,
+    ended: threading.Event,
+    cancelled: threading.Event,
+    limit: float,
+) -> _T:
+    """Call ``ask`` until it returns.
+
+    Args:
+        ask: One round trip; takes its own limit in seconds, raises while there is no answer.
+        ended: Set when the server's process is gone; noticed at once.
+        cancelled: Set when nobody waits any more; noticed within one try.
+        limit: Seconds in all.
+
+    Raises:
+        NotAnswering: No answer within the limit, or the server ended.
+        Cancelled: As asked.
+        EnvkitError: From ``ask``, at once: such an error does not go away by itself.
+    """
+    begun = time.monotonic()
+    pause = _FIRST_PAUSE_S
+    last: BaseException | None = None
+    while True:
+        left = limit - (time.monotonic() - begun)
+        if cancelled.is_set():
+            raise Cancelled
+        # A server that has ended can leave its port to somebody else, whose answer means nothing.
+        if ended.is_set() or left <= 0:
+            raise NotAnswering(last, ended=ended.is_set(), waited=limit - left)
+        try:
+            answer = ask(min(_ONE_TRY_S, left))
+        except EnvkitError:
+            raise
+        except Exception as error:
+            last = error
+        else:
+            if not ended.is_set():
+                return answer
+        ended.wait(pause)
+        pause = min(pause * 1.5, _LONGEST_PAUSE_S)
