@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +45,15 @@ class Services:
     @property
     def clickhouse(self) -> ClickHouseHandle:
         return self["clickhouse"]  # type: ignore[return-value] # as above
+
+    @classmethod
+    def joined(cls, parts: Sequence[Services]) -> Services:
+        """One object for the services of several leases."""
+        whole = cls.__new__(cls)
+        whole.lease_id = parts[0].lease_id
+        whole.env = {name: value for part in parts for name, value in part.env.items()}
+        whole._handles = {name: part[name] for part in parts for name in part}
+        return whole
 
     def __getitem__(self, service: ServiceName) -> Handle:
         if service not in self._handles:

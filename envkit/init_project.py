@@ -414,15 +414,17 @@ def _package(name: str, extras: list[str], where: str) -> Iterator[_Evidence]:
     normal = _normalised(name)
     if normal.startswith("envkit"):
         return
+    says_postgres = False
     for service in SERVICES:
         if normal in _DRIVERS[service]:
             yield _Evidence(service=service, confidence="certain", text=f"{name} in {where}")
         for extra in extras:
             if re.fullmatch(_EXTRAS[service], _normalised(extra)):
+                says_postgres |= service == "postgres"
                 yield _Evidence(
                     service=service, confidence="likely", text=f"{name}[{extra}] in {where}"
                 )
-    if normal in _ANY_DATABASE:
+    if normal in _ANY_DATABASE and not says_postgres:
         yield _Evidence(service="postgres", confidence="guess", text=f"{name} in {where}")
     if normal in _OTHER_DATABASE:
         yield _Evidence(service=None, confidence="certain", text=f"{name} in {where}")
@@ -473,7 +475,11 @@ def _in_table(document: Document, path: tuple[str, ...]) -> Iterator[_Evidence]:
     table = _at(document.data, *path)
     for name in _keys(table):
         extras = _at(table[name], "extras")
-        listed = [extra for extra in extras if isinstance(extra, str)] if extras else []
+        listed = (
+            [extra for extra in extras if isinstance(extra, str)]
+            if isinstance(extras, list)
+            else []
+        )
         yield from _package(name, listed, _place(document, ".".join(path), (*path, name)))
 
 
@@ -565,7 +571,7 @@ def _in_compose_files(root: Path, notes: list[str]) -> Iterator[_Evidence]:
 
 def _image(value: str) -> str:
     """The image of a YAML value: without anchor, quotes, comment and digest, defaults filled in."""
-    match = re.match(r"(?:&\S+\s+)?(?:\"([^\"]*)\"|'([^']*)'|(\$\{[^}]*\}|[^\s,}{]+)+)", value)
+    match = re.match(r"(?:&\S+\s+)?(?:\"([^\"]*)\"|'([^']*)'|(?:\$\{[^}]*\}|[^\s,}{])+)", value)
     if match is None:
         return ""
     text = match[1] or match[2] or re.sub(r"^&\S+\s+", "", match[0])

@@ -707,12 +707,8 @@ def test_every_origin_is_the_line_of_its_key(value: Settings, newline: str, befo
             assert key.rpartition(".")[2] in line
 
 
-PIECES = [
-    *"services env x postgres tool envkit . = [ ] { } , ' \" \"\"\" ''' \\ # 1 -1 1e9 true 2020-01-01 ä".split(
-        " "
-    ),
-    *"\n\r \0\u2028",
-]
+WORDS = """services env x postgres tool envkit . = [ ] { } , ' " \\ # 1 -1 1e9 true 2020-01-01 ä"""
+PIECES = [*WORDS.split(), *"\n\r \0\u2028", '"' * 3, "'" * 3]
 
 
 @settings(deadline=None)

@@ -13,17 +13,18 @@ import socket
 import subprocess
 import sys
 import urllib.parse
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "envkit" / "chdb_server"
 USER, PASSWORD = "app", "pa ss/wörd&%"
 READY = re.compile(rb"chdb_server: listening on 127\.0\.0\.1:(\d+) \(ClickHouse (26[0-9.]+)")
-READY_SECONDS = 60
 
 
-def need_engine():
+def need_engine() -> None:
     if importlib.util.find_spec("chdb") is None:
         pytest.skip("the chdb engine is missing: pip install 'envkit-services[embedded]'")
 
@@ -49,9 +50,8 @@ class Answer:
 class Program:
     """A running server."""
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Path, directory: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], directory: Path) -> None:
         self.process = process
-        self.log = log
         self.directory = directory
         self.user, self.password = USER, PASSWORD
         assert process.stderr is not None
@@ -74,7 +74,14 @@ class Program:
     def basic(self) -> dict[str, str]:
         return {"X-ClickHouse-User": self.user, "X-ClickHouse-Key": self.password}
 
-    def request(self, method, target, body=None, headers=None, encode_chunked=False) -> Answer:
+    def request(
+        self,
+        method: str,
+        target: str,
+        body: Any = None,
+        headers: dict[str, Any] | None = None,
+        encode_chunked: bool = False,
+    ) -> Answer:
         """One request on a connection of its own, as given."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         encoded = {k: v.encode() if isinstance(v, str) else v for k, v in (headers or {}).items()}
@@ -86,7 +93,14 @@ class Program:
         finally:
             connection.close()
 
-    def sql(self, sql, body=None, headers=None, method="POST", **parameters) -> Answer:
+    def sql(
+        self,
+        sql: str | bytes,
+        body: Any = None,
+        headers: dict[str, Any] | None = None,
+        method: str = "POST",
+        **parameters: Any,
+    ) -> Answer:
         """Run ``sql`` with credentials; with a ``body``, the statement goes into the URL."""
         if body is None and method == "POST":
             body = sql
@@ -97,14 +111,14 @@ class Program:
             body = body.encode("utf-8", "surrogateescape")
         return self.request(method, target, body, {**self.basic, **(headers or {})})
 
-    def rows(self, sql, **parameters) -> str:
+    def rows(self, sql: str, **parameters: Any) -> str:
         """The text of a result that must be one."""
         answer = self.sql(sql, **parameters)
         assert answer.status == 200, answer.text
         return answer.text
 
     @contextlib.contextmanager
-    def connection(self):
+    def connection(self) -> Iterator[socket.socket]:
         """A raw socket."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=30) as sock:
             yield sock
@@ -119,9 +133,9 @@ class Program:
             return received
 
 
-def write_config(directory: Path, **values) -> Path:
+def write_config(directory: Path, **values: Any) -> Path:
     path = directory / "config.json"
-    config = {"user": USER, "password": PASSWORD, "database": "default", "settings": {}}
+    config: dict[str, Any] = {"user": USER, "password": PASSWORD, "database": "default", "settings": {}}
     config.update({"timezone": "UTC", "max_execution_time": 0, **values})
     with os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
         json.dump(config, file)
@@ -134,12 +148,12 @@ def command_line(directory: Path, config: Path, port: int = 0) -> list[str]:
 
 
 @contextlib.contextmanager
-def running(directory: Path, **config):
+def running(directory: Path, **config: Any) -> Iterator[Program]:
     need_engine()
     command = command_line(directory, write_config(directory, **config))
     process = subprocess.Popen(command, stderr=subprocess.PIPE, cwd=directory)
     try:
-        yield Program(process, directory / "log", directory / "data")
+        yield Program(process, directory / "data")
     finally:
         process.send_signal(signal.SIGTERM)
         try:
@@ -147,36 +161,37 @@ def running(directory: Path, **config):
         finally:
             process.kill()
             process.wait()
-            process.stderr.close()
+            if process.stderr is not None:
+                process.stderr.close()
 
 
 @pytest.fixture(scope="session")
-def shared_server(tmp_path_factory):
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     with running(tmp_path_factory.mktemp("chdb server")) as program:
         yield program
 
 
 @pytest.fixture
-def server(shared_server):
+def server(shared_server: Program) -> Program:
     """The server of this test process; use `table` or names of your own for data."""
     assert shared_server.process.poll() is None
     return shared_server
 
 
 @pytest.fixture
-def start(tmp_path):
+def start(tmp_path: Path) -> Iterator[Callable[..., Program]]:
     """Starts a server of the test's own: start(max_execution_time=1, ...)."""
     with contextlib.ExitStack() as stack:
         yield lambda **config: stack.enter_context(running(tmp_path, **config))
 
 
 @pytest.fixture
-def launch(tmp_path):
+def launch(tmp_path: Path) -> Callable[..., tuple[int, str]]:
     """Runs the program to its end: launch(port=…, **config) -> (exit code, stderr)."""
 
     need_engine()
 
-    def run(port=0, config=None, **values):
+    def run(port: int = 0, config: Path | None = None, **values: Any) -> tuple[int, str]:
         path = config if config is not None else write_config(tmp_path, **values)
         done = subprocess.run(
             command_line(tmp_path, path, port), capture_output=True, timeout=60, check=False
@@ -187,7 +202,7 @@ def launch(tmp_path):
 
 
 @pytest.fixture
-def database(server, request):
+def database(server: Program) -> Iterator[str]:
     """An empty database; its name."""
     name = f"db_{os.urandom(6).hex()}"
     server.rows(f"CREATE DATABASE {name}")
@@ -196,7 +211,7 @@ def database(server, request):
 
 
 @pytest.fixture
-def client(server, database):
+def client(server: Program, database: str) -> Iterator[Any]:
     """clickhouse-connect, as applications use it."""
     clickhouse_connect = pytest.importorskip("clickhouse_connect")
     made = clickhouse_connect.create_client(dsn=server.dsn, database=database)

@@ -1,0 +1,290 @@
+"""The pytest plugin: hooks and fixtures.
+
+Thin, and light: every pytest run of an environment that has envkit installed imports this module,
+whether it uses a service or not. What does the work is `envkit.pytest_run`, imported when the first
+selected test asks for a fixture of ours.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+import pytest
+
+if TYPE_CHECKING:
+    from envkit.api import Services
+    from envkit.model import ServiceName
+    from envkit.pytest_run import Run, TestLease
+    from envkit.services.clickhouse import ClickHouseHandle
+    from envkit.services.handle import Handle
+    from envkit.services.postgres import PostgresHandle
+    from envkit.services.redis import RedisHandle
+
+__all__ = ["lease_fixture"]
+
+_ALL = frozenset(
+    {"real_services", "real_services_fixture", "real_services_session", "isolated_env"}
+)
+_ONE: dict[str, ServiceName] = {
+    "real_postgres": "postgres",
+    "real_redis": "redis",
+    "real_clickhouse": "clickhouse",
+}
+_RUN = pytest.StashKey["Run"]()
+
+Scope = Literal["function", "class", "module", "package", "session"]
+
+
+# -- options --------------------------------------------------------------------------------------
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("envkit", "real Postgres, Redis and ClickHouse")
+    group.addoption(
+        "--envkit",
+        dest="envkit_mode",
+        choices=("require", "auto", "off"),
+        help="require: a service that cannot be had stops the run; auto: tests that need it are "
+        "skipped; off: all of them are. Default: require with CI=true, else auto; "
+        "USE_REAL_SERVICES=1 means require, 0 means off.",
+    )
+    group.addoption(
+        "--envkit-backend",
+        dest="envkit_backend",
+        metavar="BACKEND",
+        help="how services come to be (auto, embedded, docker, attach), "
+        "instead of what is configured",
+    )
+    group.addoption(
+        "--envkit-keep",
+        dest="envkit_keep",
+        choices=("none", "failed", "all"),
+        default="none",
+        help="whose databases stay until `envkit down`",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        "real_services(*services): the services that the real_services fixture gives this test, "
+        "instead of the configured ones",
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Take a lease before conftests are imported, for applications that read URLs at import."""
+    for name in ("pyproject.toml", "envkit.toml"):
+        # A look at the bytes, so that nobody else pays for reading the configuration.
+        path = early_config.rootpath / name
+        if path.is_file() and b"export_env" in path.read_bytes():
+            break
+    else:
+        if "ENVKIT_EXPORT_ENV" not in os.environ:
+            return
+    run = _run(early_config)
+    run.export_environment()
+
+
+# -- the life of a run ----------------------------------------------------------------------------
+
+
+def _run(config: pytest.Config) -> Run:
+    if _RUN not in config.stash:
+        from envkit.pytest_run import Run
+
+        config.stash[_RUN] = Run(config)
+    return config.stash[_RUN]
+
+
+def _needs(item: pytest.Item) -> set[ServiceName] | None:
+    """The services that a test names by its fixtures; None if it uses no fixture of ours."""
+    used = set(getattr(item, "fixturenames", ()))
+    services: set[ServiceName] = {_ONE[name] for name in used & _ONE.keys()}
+    ours = bool(services)
+    info = getattr(item, "_fixtureinfo", None)
+    for name in used if info else ():
+        definitions = info.name2fixturedefs.get(name)
+        wanted = getattr(definitions[-1].func, "envkit_service", None) if definitions else None
+        if wanted:
+            services.add(wanted)
+            ours = True
+    if used & _ALL:
+        from envkit.pytest_run import services_of_item
+
+        services |= services_of_item(item)
+        ours = True
+    return services if ours else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Start what the selected tests need; nothing if no test needs a service."""
+    if session.config.option.collectonly:
+        return
+    needed: set[ServiceName] = set()
+    ours = False
+    for item in session.items:
+        services = _needs(item)
+        if services is not None:
+            ours = True
+            needed |= services
+    if ours:
+        _run(session.config).begin(needed)
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
+    run = config.stash.get(_RUN, None)
+    return run.header() if run else []
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> object | None:
+    """End the run before its first test if what it needs could not be started."""
+    run = session.config.stash.get(_RUN, None)
+    if run is None or run.failure is None:
+        return None
+    session.shouldstop = run.stop_reason
+    if hasattr(session.config, "workerinput"):
+        return True  # the xdist controller reads `shouldstop` and reports it, once
+    raise session.Interrupted(run.stop_reason)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    run = item.config.stash.get(_RUN, None)
+    if run is not None:
+        run.saw(item, report)
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    run = session.config.stash.get(_RUN, None)
+    if run is not None and hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["envkit"] = run.account()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Of the xdist controller: hear what a worker has to say."""
+    account = getattr(node, "workeroutput", {}).get("envkit")
+    if account:
+        _run(node.config).hear(account)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    run = config.stash.get(_RUN, None)
+    if run is not None:
+        run.summarise(terminalreporter)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    run = config.stash.get(_RUN, None)
+    if run is not None:
+        run.close()
+
+
+# -- fixtures -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def _envkit_lease(request: pytest.FixtureRequest) -> Iterator[TestLease]:
+    """This test's one lease, which all the fixtures below share."""
+    with _run(request.config).test_lease(request.node, _needs(request.node) or set()) as lease:
+        yield lease
+
+
+@pytest.fixture
+def real_services(request: pytest.FixtureRequest, _envkit_lease: TestLease) -> Services:
+    """Every configured service, isolated for this test: ``.postgres``, ``.redis``, ``.clickhouse``.
+
+    A unittest class with ``@pytest.mark.usefixtures("real_services")`` finds it as
+    ``self.real_services``.
+    """
+    from envkit.pytest_run import services_of_item
+
+    services = _envkit_lease.services(services_of_item(request.node))
+    if request.instance is not None:
+        request.instance.real_services = services
+    return services
+
+
+@pytest.fixture
+def real_services_fixture(real_services: Services) -> Services:
+    """Another name of ``real_services``."""
+    return real_services
+
+
+@pytest.fixture
+def real_postgres(_envkit_lease: TestLease) -> PostgresHandle:
+    """A Postgres database of this test's own."""
+    return _envkit_lease.services({"postgres"}).postgres
+
+
+@pytest.fixture
+def real_redis(_envkit_lease: TestLease) -> RedisHandle:
+    """A Redis of this test's own."""
+    return _envkit_lease.services({"redis"}).redis
+
+
+@pytest.fixture
+def real_clickhouse(_envkit_lease: TestLease) -> ClickHouseHandle:
+    """A ClickHouse database of this test's own."""
+    return _envkit_lease.services({"clickhouse"}).clickhouse
+
+
+@pytest.fixture
+def isolated_env(real_services: Services) -> Iterator[dict[str, str]]:
+    """This test's services in ``os.environ``, which is as it was again afterwards."""
+    from envkit.pytest_run import environment_of
+
+    with environment_of(real_services):
+        yield dict(real_services.env)
+
+
+@pytest.fixture(scope="session")
+def real_services_session(request: pytest.FixtureRequest) -> Iterator[Services]:
+    """Every configured service, one lease for the whole session (of each xdist worker)."""
+    run = _run(request.config)
+    with run.lease(run.services) as services:
+        yield services
+
+
+def lease_fixture(service: ServiceName, *, scope: Scope = "function") -> Callable[..., Any]:
+    """Make a fixture that gives a lease of its own on one service.
+
+    For a second tenant in one test, or one database for a module::
+
+        tenant = envkit.lease_fixture("postgres")
+        reports = envkit.lease_fixture("clickhouse", scope="module")
+
+    Args:
+        service: "postgres", "redis" or "clickhouse".
+        scope: As of ``pytest.fixture``.
+
+    Raises:
+        UsageError: There is no such service.
+    """
+    if service not in _ONE.values():
+        from envkit.errors import UsageError
+
+        raise UsageError(
+            f"there is no service {service!r}", hint=f"choose one of {', '.join(_ONE.values())}"
+        )
+
+    def leased(request: pytest.FixtureRequest) -> Iterator[Handle]:
+        with _run(request.config).lease({service}) as services:
+            yield services[service]
+
+    leased.envkit_service = service  # type: ignore[attr-defined] # read by `_needs`
+    return pytest.fixture(leased, scope=scope)

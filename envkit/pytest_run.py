@@ -1,0 +1,310 @@
+"""What the pytest plugin does when a test needs a service."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, Literal
+
+import pytest
+
+from envkit import config as configuration
+from envkit.api import Services, misleading
+from envkit.errors import EnvkitError, UnavailableError, from_dict
+from envkit.keeper.client import Client, connect
+from envkit.model import SERVICES, ServiceName, ServiceStatus, as_builtins
+from envkit.redact import printable, without_passwords
+
+__all__ = ["Run", "TestLease", "environment_of", "services_of_item"]
+
+Mode = Literal["require", "auto", "off"]
+
+_FAILED = pytest.StashKey[bool]()
+_TRUE = ("1", "true", "yes", "on", "require")
+_FALSE = ("0", "false", "no", "off")
+
+
+def _mode(config: pytest.Config) -> Mode:
+    chosen: Mode | None = config.option.envkit_mode
+    if chosen:
+        return chosen
+    asked = os.environ.get("USE_REAL_SERVICES", "").strip().lower()
+    if asked in _TRUE:
+        return "require"
+    if asked in _FALSE:
+        return "off"
+    if asked and asked != "auto":
+        raise pytest.UsageError(
+            f"USE_REAL_SERVICES is {asked!r}; expected 1/true (require), 0/false (off) or auto"
+        )
+    return "require" if os.environ.get("CI", "").lower() in ("1", "true") else "auto"
+
+
+def services_of_item(item: pytest.Item) -> set[ServiceName]:
+    """Those that the real_services fixture means in this test: the marker's, else all configured.
+
+    Raises:
+        pytest.UsageError: The marker names something that is no service.
+    """
+    marker = item.get_closest_marker("real_services")
+    if marker is None or not marker.args:
+        from envkit.pytest_plugin import _run
+
+        return set(_run(item.config).services)
+    unknown = [one for one in marker.args if one not in SERVICES]
+    if unknown or marker.kwargs:
+        what = ", ".join([*map(repr, unknown), *marker.kwargs])
+        raise pytest.UsageError(
+            f"{item.nodeid}: the marker real_services takes names of services "
+            f"({', '.join(SERVICES)}), not {what}"
+        )
+    return set(marker.args)
+
+
+@contextmanager
+def environment_of(services: Services) -> Iterator[None]:
+    """Have these services in ``os.environ`` for the length of a ``with`` block."""
+    endpoints = {name: services[name].endpoint for name in services}
+    touched = [*services.env, *misleading(endpoints)]
+    before = {name: os.environ.get(name) for name in touched}
+    for name in misleading(endpoints):
+        os.environ.pop(name, None)
+    os.environ.update(services.env)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+class TestLease:
+    """The lease of one test, which grows if the test asks for another service while it runs."""
+
+    __test__ = False
+
+    def __init__(self, take: Callable[[set[ServiceName]], Services], first: set[ServiceName]):
+        self._take = take
+        self._first = first
+        self._parts: list[Services] = []
+
+    def services(self, wanted: set[ServiceName]) -> Services:
+        """Services that include these; the same ones at every call."""
+        have = {name for part in self._parts for name in part}
+        missing = (wanted | (self._first if not self._parts else set())) - have
+        if missing:
+            self._parts.append(self._take(missing))
+        for part in self._parts:
+            if wanted <= set(part):
+                return part
+        return Services.joined(self._parts)
+
+
+class Run:
+    """One pytest run's (under xdist: one worker's) connection to the keeper.
+
+    Attributes:
+        failure: Why the services could not be started, if so: the run ends with it.
+        unavailable: Why no backend here can serve, if so: tests that need one are skipped.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._mode = _mode(config)
+        self._client: Client | None = None
+        self._pid = os.getpid()
+        self._exported = ExitStack()
+        self._statuses: list[ServiceStatus] = []
+        self._kept: list[tuple[str, str, list[str]]] = []
+        self.failure: EnvkitError | None = None
+        self.unavailable: UnavailableError | None = None
+        self._loaded: configuration.Config | None = None
+        try:
+            self._loaded = configuration.load(
+                configuration.find_root(config.rootpath),
+                overrides=configuration.Overrides(
+                    backend=config.option.envkit_backend, backend_option="--envkit-backend"
+                ),
+            )
+        except EnvkitError as error:
+            raise pytest.UsageError(_words(error)) from None
+
+    @property
+    def services(self) -> set[ServiceName]:
+        """Those of the configuration."""
+        return set(self._settings.services)
+
+    @property
+    def _settings(self) -> Any:
+        assert self._loaded is not None
+        return self._loaded.settings
+
+    @property
+    def stop_reason(self) -> str:
+        assert self.failure is not None
+        return f"envkit: {self.failure.observed.splitlines()[0]} [{self.failure.slug}]"
+
+    # -- start and end ------------------------------------------------------------------------
+
+    def begin(self, needed: set[ServiceName]) -> None:
+        """Start services; what goes wrong is kept for `failure` or `unavailable`."""
+        if self._mode == "off":
+            return
+        try:
+            self._statuses = self._connected().start(_sorted(needed))
+        except UnavailableError as error:
+            if self._mode == "auto":
+                self.unavailable = error
+            else:
+                self.failure = error
+        except EnvkitError as error:
+            self.failure = error
+
+    def export_environment(self) -> None:
+        """Take a lease for the whole run and put it into ``os.environ``, if so configured."""
+        if not self._settings.export_env or self._mode == "off":
+            return
+        try:
+            services = self._exported.enter_context(self._leased(self.services))
+        except UnavailableError as error:
+            if self._mode == "require":
+                raise pytest.UsageError(_words(error)) from None
+            self.unavailable = error
+        except EnvkitError as error:
+            raise pytest.UsageError(_words(error)) from None
+        else:
+            self._exported.enter_context(environment_of(services))
+
+    def close(self) -> None:
+        self._exported.close()
+        if self._client is not None:
+            self._client.close()
+
+    def _connected(self) -> Client:
+        if self._client is None or self._pid != os.getpid():
+            # In a child that runs a test by itself (pytest-forked) too: a lease is its process's.
+            assert self._loaded is not None
+            self._client = connect(self._loaded.root, self._loaded.settings)
+            self._pid = os.getpid()
+        return self._client
+
+    # -- leases -------------------------------------------------------------------------------
+
+    @contextmanager
+    def lease(self, wanted: Iterable[ServiceName]) -> Iterator[Services]:
+        """A lease for a fixture: what goes wrong skips or fails the test in plain words."""
+        with ExitStack() as stack:
+            yield self._entered(stack, set(wanted))
+
+    @contextmanager
+    def test_lease(self, item: pytest.Item, first: set[ServiceName]) -> Iterator[TestLease]:
+        """The lease of one test, dropped or kept at its end."""
+        with ExitStack() as stack:
+            yield TestLease(lambda wanted: self._entered(stack, wanted, item), first)
+
+    def _entered(
+        self, stack: ExitStack, wanted: set[ServiceName], item: pytest.Item | None = None
+    ) -> Services:
+        if self._mode == "off":
+            pytest.skip("real services are switched off (--envkit=off or USE_REAL_SERVICES=0)")
+        if self.unavailable is not None:
+            pytest.skip(_words(self.unavailable))
+        try:
+            return stack.enter_context(self._leased(wanted, item))
+        except UnavailableError as error:
+            if self._mode == "auto":
+                self.unavailable = error
+                pytest.skip(_words(error))
+            pytest.fail(_words(error), pytrace=False)
+        except EnvkitError as error:
+            pytest.fail(_words(error), pytrace=False)
+
+    @contextmanager
+    def _leased(
+        self, wanted: set[ServiceName], item: pytest.Item | None = None
+    ) -> Iterator[Services]:
+        client = self._connected()
+        lease = client.take(_sorted(wanted))
+        services = Services(lease, self._settings)
+        try:
+            yield services
+        finally:
+            services.close()
+            keep = self._config.option.envkit_keep
+            if item is not None and (
+                keep == "all" or (keep == "failed" and item.stash.get(_FAILED, False))
+            ):
+                client.keep(lease.id)
+                self._kept.append((item.nodeid, lease.id, list(services)))
+            else:
+                client.release(lease.id)
+
+    # -- what people see ----------------------------------------------------------------------
+
+    def header(self) -> list[str]:
+        """A line for each service that is up, or why none is."""
+        if self.unavailable is not None:
+            first, *rest = _words(self.unavailable).splitlines()
+            return [f"envkit: tests that need real services are skipped: {first}", *rest]
+        return [
+            f"envkit: {one.service} is {one.product} {one.version} "
+            f"({one.backend}), started in {one.started_ms:.0f} ms"
+            for one in self._statuses
+        ]
+
+    def saw(self, item: pytest.Item, report: pytest.TestReport) -> None:
+        """Remember which tests failed."""
+        if report.failed:
+            item.stash[_FAILED] = True
+
+    def account(self) -> dict[str, Any]:
+        """What a worker tells the xdist controller at its end."""
+        return {
+            "failure": self.failure.as_dict() if self.failure else None,
+            "unavailable": self.unavailable.as_dict() if self.unavailable else None,
+            "statuses": as_builtins(self._statuses),
+            "kept": self._kept,
+        }
+
+    def hear(self, account: dict[str, Any]) -> None:
+        """The controller's side of `account`; all workers share the keeper, so one word is enough."""
+        import msgspec
+
+        self._under_xdist = True
+        if account["failure"] and self.failure is None:
+            self.failure = from_dict(account["failure"])
+        if account["unavailable"] and self.unavailable is None:
+            error = from_dict(account["unavailable"])
+            assert isinstance(error, UnavailableError)
+            self.unavailable = error
+        known = {one.service for one in self._statuses}
+        for one in msgspec.convert(account["statuses"], list[ServiceStatus]):
+            if one.service not in known:
+                self._statuses.append(one)
+        self._kept += [(nodeid, lease, list(names)) for nodeid, lease, names in account["kept"]]
+
+    _under_xdist = False
+
+    def summarise(self, reporter: pytest.TerminalReporter) -> None:
+        if self.failure is not None:
+            reporter.section("envkit", sep="=", red=True, bold=True)
+            reporter.write_line(_words(self.failure))
+        elif self._under_xdist:
+            for line in self.header():
+                reporter.write_line(line)
+        for nodeid, lease, names in self._kept:
+            for name in names:
+                reporter.write_line(f"kept for {nodeid}: envkit shell {name} --lease {lease}")
+
+
+def _sorted(wanted: Iterable[ServiceName]) -> list[ServiceName]:
+    """In the one order that all use: ClickHouse takes longest, but each is started at once."""
+    chosen = set(wanted)
+    return [name for name in SERVICES if name in chosen]
+
+
+def _words(error: EnvkitError) -> str:
+    return printable(without_passwords(str(error)))
