@@ -123,5 +123,3 @@ def lease(
         finally:
             held.close()
             client.release(taken.id)
-
-

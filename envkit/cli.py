@@ -14,7 +14,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TextIO
 
 import click
 
@@ -23,6 +23,7 @@ from envkit.version import __version__
 if TYPE_CHECKING:
     from envkit.config import Config
     from envkit.errors import EnvkitError
+    from envkit.init_project import Proposal
     from envkit.keeper.client import Client
     from envkit.model import Endpoint, ServiceName
 
@@ -43,20 +44,26 @@ def _complain(error: EnvkitError) -> None:
     """What was observed, the evidence, and what to type."""
     from envkit.redact import printable, without_passwords
 
-    stream = click.get_text_stream("stderr")
-    colour = stream.isatty() and "NO_COLOR" not in os.environ
-    arrow = _arrow(stream)
-    head = click.style("error", fg="red", bold=True) if colour else "error"
-    slug = click.style(f"[{error.slug}]", dim=True) if colour else f"[{error.slug}]"
-    lines = [f"{head}: {error.observed} {slug}"]
-    lines += [f"    {line}" for line in error.detail.splitlines()]
+    stream = sys.stderr
+    styled = stream.isatty() and "NO_COLOR" not in os.environ
+
+    def part(text: str, **style: Any) -> str:
+        safe = printable(without_passwords(text))
+        return click.style(safe, **style) if styled and style else safe
+
+    click.echo(
+        f"{part('error', fg='red', bold=True)}: {part(error.observed)} "
+        f"{part(f'[{error.slug}]', dim=True)}",
+        file=stream,
+    )
+    for line in error.detail.splitlines():
+        click.echo(f"    {part(line)}", file=stream)
     if error.hint:
-        lines.append(f"  {arrow} {error.hint}")
-    text = without_passwords("\n".join(lines))
-    click.echo(text if colour else printable(text), file=stream)
+        click.echo(f"  {_arrow(stream)} {part(error.hint, bold=True)}", file=stream)
 
 
-def _arrow(stream: Any) -> str:
+def _arrow(stream: TextIO) -> str:
+    """An arrow that the stream's encoding has; a C locale's has only ASCII."""
     try:
         "→".encode(stream.encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
@@ -200,8 +207,8 @@ def run(ctx: click.Context, services: tuple[str, ...], backend: str | None) -> i
     command: list[str] = ctx.meta.get("envkit.command", [])
     if not command:
         raise UsageError(
-            "no command was given", hint="envkit run [SERVICE]... -- COMMAND, as in: "
-            "envkit run -- pytest"
+            "no command was given",
+            hint="envkit run [SERVICE]... -- COMMAND, as in: envkit run -- pytest",
         )
     loaded = _configured(services, backend)
     try:
@@ -224,7 +231,7 @@ def run(ctx: click.Context, services: tuple[str, ...], backend: str | None) -> i
     type=click.Choice(_EXPORTS),
     default="shell",
     show_default=True,
-    help="shell: eval \"$(envkit export)\"; github: appends to $GITHUB_ENV and masks passwords.",
+    help='shell: eval "$(envkit export)"; github: appends to $GITHUB_ENV and masks passwords.',
 )
 @_guarded()
 def export(services: tuple[str, ...], output: str) -> None:
@@ -468,15 +475,25 @@ def init(yes: bool) -> int:
     from envkit.init_project import propose, write
 
     proposal = propose(find_root())
-    click.echo(proposal.explained())
+    _print_proposal(proposal)
     if not yes:
         if not sys.stdin.isatty():
             click.echo("nothing was written; `envkit init --yes` writes it", err=True)
             return 0
-        if not click.confirm(f"Write this to {proposal.target}?", default=True):
+        if not click.confirm(f"Write this to {proposal.file}?", default=True):
             return 1
     click.echo(f"written to {write(proposal)}")
     return 0
+
+
+def _print_proposal(proposal: Proposal) -> None:
+    for reason in proposal.reasons:
+        click.echo(f"# {reason}")
+    for note in proposal.notes:
+        click.echo(f"# left out: {note}")
+    if not proposal.found:
+        click.echo("# nothing here names a service, so all three are proposed")
+    click.echo(proposal.table)
 
 
 def main() -> NoReturn:

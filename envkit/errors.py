@@ -109,7 +109,7 @@ class EnvkitError(Exception):
 
 
 def from_dict(data: dict[str, str]) -> EnvkitError:
-    """Build the error that `EnvkitError.as_dict` described; an unknown slug gives the base class."""
+    """Build what `EnvkitError.as_dict` described; an unknown slug gives the base class."""
     cls = _BY_SLUG.get(data.get("slug", ""), EnvkitError)
     return cls(data.get("observed", ""), hint=data.get("hint", ""), detail=data.get("detail", ""))
 

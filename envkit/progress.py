@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import IO, Any
+from typing import Any, TextIO
 
 from envkit.model import ServiceName
 from envkit.redact import one_line
@@ -36,7 +36,7 @@ def _words(event: Event | None, waited: float) -> str:
 class _Plain:
     """For pipes and logs: a line when a service is ready or has failed, and nothing else."""
 
-    def __init__(self, stream: IO[str]) -> None:
+    def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def __call__(self, event: Event) -> None:
@@ -91,7 +91,7 @@ _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 
 @contextmanager
-def show(services: Sequence[ServiceName], stream: IO[str] | None = None) -> Iterator[Any]:
+def show(services: Sequence[ServiceName], stream: TextIO | None = None) -> Iterator[Any]:
     """Show progress for the length of a ``with`` block.
 
     Args:
@@ -115,7 +115,7 @@ def show(services: Sequence[ServiceName], stream: IO[str] | None = None) -> Iter
         yield live
 
 
-def _can_show(stream: IO[str]) -> bool:
+def _can_show(stream: TextIO) -> bool:
     """Whether the terminal's encoding has the marks; a C locale's has not."""
     try:
         (_SPINNER + "✓✗·").encode(stream.encoding or "ascii")

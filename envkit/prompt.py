@@ -7,6 +7,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 from envkit.errors import ToolMissing
@@ -30,8 +31,8 @@ def open_shell(spec: Service, endpoint: Endpoint) -> NoReturn:
     program = next((found for name in tool.programs if (found := shutil.which(name))), None)
     if program is None and tool.wheel is not None:
         servers = find_programs((tool.wheel,))
-        beside = [os.path.join(os.path.dirname(s.path), tool.programs[0]) for s in servers]
-        program = next((path for path in beside if os.access(path, os.X_OK)), None)
+        beside = [Path(server.path).with_name(tool.programs[0]) for server in servers]
+        program = next((str(path) for path in beside if os.access(path, os.X_OK)), None)
     if program is not None:
         without = {name: v for name, v in os.environ.items() if name not in spec.misleading}
         sys.stdout.flush()
@@ -41,9 +42,7 @@ def open_shell(spec: Service, endpoint: Endpoint) -> NoReturn:
     elif endpoint.service == "clickhouse":
         evaluate = _clickhouse(endpoint)
     else:
-        raise ToolMissing(
-            f"{' or '.join(tool.programs)} is not installed", hint="put it on PATH"
-        )
+        raise ToolMissing(f"{' or '.join(tool.programs)} is not installed", hint="put it on PATH")
     _prompt(spec.title, endpoint, evaluate)
 
 
@@ -53,7 +52,7 @@ def _prompt(title: str, endpoint: Endpoint, evaluate: Evaluate) -> NoReturn:
     if interactive:
         import readline  # noqa: F401 - gives input() history and editing
 
-        print(f"{title} at {endpoint.host}:{endpoint.port}; Ctrl-D ends")  # noqa: T201
+        print(f"{title} at {endpoint.host}:{endpoint.port}; Ctrl-D ends")
     failed = False
     while True:
         try:
@@ -61,17 +60,17 @@ def _prompt(title: str, endpoint: Endpoint, evaluate: Evaluate) -> NoReturn:
         except EOFError:
             break
         except KeyboardInterrupt:
-            print()  # noqa: T201
+            print()
             continue
         if not line.strip():
             continue
         if line.strip().rstrip(";").lower() in ("exit", "quit", r"\q"):
             break
         try:
-            print(printable(evaluate(line)))  # noqa: T201
+            print(printable(evaluate(line)))
         except Exception as error:
             failed = True
-            print(printable(f"error: {error}"), file=sys.stderr)  # noqa: T201
+            print(printable(f"error: {error}"), file=sys.stderr)
             if not interactive:
                 break
     sys.exit(1 if failed and not interactive else 0)
@@ -99,7 +98,9 @@ def _shown(answer: Any, indent: str = "") -> str:
         rows = []
         for number, one in enumerate(answer, 1):
             head = f"{number}) "
-            rows.append(f"{indent if number > 1 else ''}{head}{_shown(one, indent + ' ' * len(head))}")
+            rows.append(
+                f"{indent if number > 1 else ''}{head}{_shown(one, indent + ' ' * len(head))}"
+            )
         return "\n".join(rows)
     if answer is None:
         return "(nil)"
@@ -115,9 +116,14 @@ def _clickhouse(endpoint: Endpoint) -> Evaluate:
 
     def evaluate(line: str) -> str:
         wide = "PrettyCompactMonoBlock" if sys.stdout.isatty() else "TabSeparated"
-        answer = client.raw_query(line.rstrip().rstrip(";"), fmt=None, settings={
-            "default_format": wide, "output_format_pretty_color": 0,
-        })
+        answer = client.raw_query(
+            line.rstrip().rstrip(";"),
+            fmt=None,
+            settings={
+                "default_format": wide,
+                "output_format_pretty_color": 0,
+            },
+        )
         return answer.decode(errors="replace").rstrip("\n")
 
     return evaluate

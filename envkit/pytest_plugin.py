@@ -106,7 +106,9 @@ def _needs(item: pytest.Item) -> set[ServiceName] | None:
     services: set[ServiceName] = {_ONE[name] for name in used & _ONE.keys()}
     ours = bool(services)
     info = getattr(item, "_fixtureinfo", None)
-    for name in used if info else ():
+    for name in used:
+        if info is None:
+            break
         definitions = info.name2fixturedefs.get(name)
         wanted = getattr(definitions[-1].func, "envkit_service", None) if definitions else None
         if wanted:
@@ -115,7 +117,7 @@ def _needs(item: pytest.Item) -> set[ServiceName] | None:
     if used & _ALL:
         from envkit.pytest_run import services_of_item
 
-        services |= services_of_item(item)
+        services |= services_of_item(item, _run(item.config).services)
         ours = True
     return services if ours else None
 
@@ -213,7 +215,8 @@ def real_services(request: pytest.FixtureRequest, _envkit_lease: TestLease) -> S
     """
     from envkit.pytest_run import services_of_item
 
-    services = _envkit_lease.services(services_of_item(request.node))
+    wanted = services_of_item(request.node, _run(request.config).services)
+    services = _envkit_lease.services(wanted)
     if request.instance is not None:
         request.instance.real_services = services
     return services

@@ -41,17 +41,15 @@ def _mode(config: pytest.Config) -> Mode:
     return "require" if os.environ.get("CI", "").lower() in ("1", "true") else "auto"
 
 
-def services_of_item(item: pytest.Item) -> set[ServiceName]:
-    """Those that the real_services fixture means in this test: the marker's, else all configured.
+def services_of_item(item: pytest.Item, configured: set[ServiceName]) -> set[ServiceName]:
+    """Those that the real_services fixture means in this test: the marker's, else the configured.
 
     Raises:
         pytest.UsageError: The marker names something that is no service.
     """
     marker = item.get_closest_marker("real_services")
     if marker is None or not marker.args:
-        from envkit.pytest_plugin import _run
-
-        return set(_run(item.config).services)
+        return configured
     unknown = [one for one in marker.args if one not in SERVICES]
     if unknown or marker.kwargs:
         what = ", ".join([*map(repr, unknown), *marker.kwargs])
@@ -270,7 +268,7 @@ class Run:
         }
 
     def hear(self, account: dict[str, Any]) -> None:
-        """The controller's side of `account`; all workers share the keeper, so one word is enough."""
+        """The controller's side of `account`; workers share the keeper, so one word is enough."""
         import msgspec
 
         self._under_xdist = True

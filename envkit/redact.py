@@ -9,7 +9,9 @@ __all__ = ["one_line", "printable", "without_passwords"]
 # C0 and C1 controls but tab and newline: escape sequences in a server's log must not reach a
 # terminal.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_URL_PASSWORD = re.compile(r"(?P<head>[a-z][a-z0-9+.-]*://[^\s:/@]*:)(?P<password>[^\s@]+)(?=@)", re.I)
+_URL_PASSWORD = re.compile(
+    r"(?P<head>[a-z][a-z0-9+.-]*://[^\s:/@]*:)(?P<password>[^\s@]+)(?=@)", re.I
+)
 
 
 def printable(text: str) -> str:

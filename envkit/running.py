@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import FrameType
 
 __all__ = ["CANNOT_RUN", "NOT_FOUND", "Unrunnable", "find_command", "run_command"]
@@ -34,8 +35,8 @@ def find_command(name: str) -> str:
     found = shutil.which(name)
     if found:
         return found
-    if os.path.lexists(name) and "/" in name:
-        what = "is a directory" if os.path.isdir(name) else "is not executable"
+    if "/" in name and Path(name).exists():
+        what = "is a directory" if Path(name).is_dir() else "is not executable"
         raise Unrunnable(f"{name} {what}", CANNOT_RUN)
     raise Unrunnable(f"{name}: command not found", NOT_FOUND)
 

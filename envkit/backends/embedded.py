@@ -18,9 +18,9 @@ from envkit.backends import pristine
 from envkit.backends.accounts import account_for_server, program_for
 from envkit.backends.site import Account, Site
 from envkit.errors import KeeperStartFailed, PortsExhausted
-from envkit.processes import end_processes, start_time
 from envkit.model import FoundProgram, ProcessRecipe
 from envkit.paths import cache_dir
+from envkit.processes import end_processes, start_time
 
 __all__ = ["EmbeddedServer", "free_port", "prepare"]
 
@@ -119,9 +119,7 @@ class EmbeddedServer:
             ) from None
         finally:
             os.close(log)
-        threading.Thread(
-            target=self._reap, args=(self._process, self.ended), daemon=True
-        ).start()
+        threading.Thread(target=self._reap, args=(self._process, self.ended), daemon=True).start()
 
     def lost_its_port(self) -> bool:
         """Whether the process ended because somebody else had taken the port meanwhile."""
@@ -289,4 +287,3 @@ def _run_to_end(
             detail=said,
             hint="read what it says above",
         )
-

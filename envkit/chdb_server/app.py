@@ -8,6 +8,7 @@ import json
 import os
 import re
 from contextlib import ExitStack
+from functools import partial
 
 from . import compression, failures, formats, multipart, native, sqltext
 from .engine import DEFAULT_FORMAT, Handle, Stats
@@ -17,7 +18,7 @@ from .watch import Watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from .engine import Engine
     from .http import Request, Response
@@ -221,6 +222,7 @@ class _Exchange:
         self._token = self._engine.new_token()
         self._query_id = self._token
         self._timezone = self._engine.timezone
+        self._end: Callable[[], None] = response.finish
         self._tag = binascii.hexlify(os.urandom(8)).decode()
 
     # Reading the request
@@ -254,6 +256,8 @@ class _Exchange:
             for name, data in form.files if form is not None else ():
                 self._external_table(handle, stack, name, data)
             self._execute(handle, body)
+        # Not before the handle is given back: the client's next request may need the session.
+        self._end()
 
     def _body(self) -> Iterator[bytes]:
         chunks = iter(self._request.read, b"")
@@ -397,7 +401,10 @@ class _Exchange:
                 self._insert(handle, statement, sql[statement.data_at :], body)
                 self._respond(statement, iter(()), DEFAULT_FORMAT)
                 return
-            self._answer_with_rows(handle, statement)
+            try:
+                self._answer_with_rows(handle, statement)
+            finally:
+                handle.settle()
 
     def _check(self, statement: sqltext.Statement) -> None:
         if not statement.verb:
@@ -545,7 +552,7 @@ class _Exchange:
         if ended:
             if encoder is not None:
                 held.append(encoder.flush())
-            response.send(200, headers, b"".join(held))
+            self._end = partial(response.send, 200, headers, b"".join(held))
             return
         response.begin(200, headers)
         for chunk in held:
@@ -557,11 +564,10 @@ class _Exchange:
         except Failure as failure:
             text = self._in_band(failure)
             response.write(text if encoder is None else encoder.compress(text) + encoder.flush())
-            response.break_off()
+            self._end = response.break_off
             return
         if encoder is not None:
             response.write(encoder.flush())
-        response.finish()
 
     def _encoder(self) -> tuple[str, compression.Encoder | None]:
         settings = {**self._app._profile, **self._parameters.settings}

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
         def flush(self) -> bytes: ...
 
 
-# What clickhouse-server knows as Content-Encoding of a request; the name is the engine's, too.
-BY_ENGINE = frozenset({"br", "lz4", "zstd", "xz", "bz2", "snappy"})
+# The engine knows these under the name they have in Content-Encoding.
+BY_ENGINE = frozenset({"br", "lz4", "xz", "zstd"})
 
 
 def _module(*names: str) -> Any:

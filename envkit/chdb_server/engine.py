@@ -119,6 +119,7 @@ class Handle:
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
+        self._streaming: Any = None
         self.keeps_state = False
 
     def run(
@@ -150,24 +151,27 @@ class Handle:
                 raise
             yield self.run(sql, output, parameters, stats)
             return
-        ended = False
-        try:
-            while not ended:
-                try:
-                    block = _guarded(connection.streaming_fetch_result, result)
-                except Failure:
-                    ended = True
-                    raise
-                if block is None or block.rows_read() == 0:
-                    ended = True
-                    break
-                data: bytes = block.bytes()
-                stats.add(block)
-                stats.result_bytes += len(data)
-                yield data
-        finally:
-            if not ended:
-                _quietly(connection.streaming_cancel_query, result)
+        self._streaming = result
+        while True:
+            try:
+                block = _guarded(connection.streaming_fetch_result, result)
+            except Failure:
+                self._streaming = None
+                raise
+            if block is None or block.rows_read() == 0:
+                self._streaming = None
+                return
+            data: bytes = block.bytes()
+            stats.add(block)
+            stats.result_bytes += len(data)
+            yield data
+
+    def settle(self) -> None:
+        """Give up a stream that was not read to its end; the handle is free again."""
+        # Left to the garbage collector this would come after close(), and crash the engine.
+        result, self._streaming = self._streaming, None
+        if result is not None:
+            _quietly(self._connection.streaming_cancel_query, result)
 
     def insert(self, sql: bytes, source: str, chunks: Iterable[bytes], stats: Stats) -> None:
         """Run an INSERT (without FORMAT) with rows in the format ``source``. Raises Failure."""
@@ -223,6 +227,7 @@ class Handle:
         self.run(b"USE " + sqltext.quote_name(database))
 
     def close(self) -> None:
+        self.settle()
         _quietly(self._connection.close)
 
 

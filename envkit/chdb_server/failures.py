@@ -47,7 +47,7 @@ _STATUS_OF = {code: status for status, codes in _STATUS.items() for code in code
 
 _PREFIX = re.compile(r"(?:Code: \d+\. DB::Exception: )+(?=Code: \d+\. DB::Exception: )")
 _CODE = re.compile(r"Code: (\d+)\. DB::Exception: ")
-_NAME = re.compile(r"\s*\(([A-Z][A-Z0-9_]+)\)(?:\s*\(version [^()]*(?:\([^()]*\))?\))?\s*$")
+_NAME = re.compile(r"\s*\(([A-Z][A-Z0-9_]+)\)(?:\s*\(version [^()]*(?:\([^()]*\))?\))?\.?\s*$")
 
 
 class Failure(Exception):

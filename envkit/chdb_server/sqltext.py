@@ -187,12 +187,9 @@ def _parse_plain(
     depth: int = 0,
 ) -> None:
     """Run to the end of the statement; note FORMAT, OUTFILE, file() and a second statement."""
-    state = ""  # "", then "FORMAT" before the name, then "named" while only SETTINGS may follow
-    format_at = name_end = 0
-    name = ""
+    outside: list[tuple[str, bytes, int, int]] = []
     closed = False
-    previous: tuple[str, bytes] = ("", b"")
-    before: tuple[str, bytes] = ("", b"")
+    previous = before = b""
     for kind, start, stop in stream:
         piece = sql[start:stop]
         if closed:
@@ -206,38 +203,33 @@ def _parse_plain(
         if piece == b";" and depth == 0:
             closed = True
             continue
-        if kind == "mark":
-            if piece in _OPENING:
-                depth += 1
-                if piece == b"(" and previous[1] == b"INPUT":
-                    statement.input_calls.append((start, False))
-            elif piece in _CLOSING:
-                depth -= 1
-                if piece == b")" and previous[1] == b"(" and statement.input_calls:
-                    at, _ = statement.input_calls[-1]
-                    statement.input_calls[-1] = (at, before[1] == b"INPUT")
-        elif upper == b"OUTFILE" and previous[1] == b"INTO":
+        if kind == "mark" and piece in _OPENING:
+            depth += 1
+            if piece == b"(" and previous == b"INPUT":
+                statement.input_calls.append((start, False))
+        elif kind == "mark" and piece in _CLOSING:
+            depth -= 1
+            if piece == b")" and previous == b"(" and before == b"INPUT":
+                statement.input_calls[-1] = (statement.input_calls[-1][0], True)
+        elif upper == b"OUTFILE" and previous == b"INTO":
             statement.outfile = True
-        elif kind == "string" and previous[1] == b"(" and before[1] == b"FILE":
+        elif kind == "string" and previous == b"(" and before == b"FILE":
             statement.file_paths.append(piece)
-        if state == "FORMAT":
-            named = kind in ("word", "quoted") and depth == 0
-            state = "named" if named else ""
-            name, name_end = piece.decode("utf-8", "replace").strip('`"'), stop
-        elif state == "named" and upper != b"SETTINGS":
-            state = ""
-        elif state == "named":
-            # What follows are settings; a FORMAT cannot be hidden among them.
-            state = "settled"
-        if depth == 0 and upper == b"FORMAT" and state == "":
-            state, format_at = "FORMAT", start
-        before, previous = previous, (kind, upper or piece)
+        if depth == 0:
+            outside.append((kind, upper or piece, start, stop))
+        before, previous = previous, upper or piece
         end = stop
-    statement.text = sql[:end]
-    statement.bare = statement.text
-    if state in ("named", "settled"):
-        statement.format_name = name
-        statement.bare = sql[:format_at] + sql[name_end:end]
+    statement.text = statement.bare = sql[:end]
+    for index in range(len(outside) - 2, -1, -1):
+        if outside[index][1] != b"FORMAT" or (index and outside[index - 1][1] == b"."):
+            continue
+        kind, _, start, stop = outside[index + 1]
+        follower = outside[index + 2][1] if index + 2 < len(outside) else b""
+        # Anything else behind it makes FORMAT the name of a column.
+        if kind in ("word", "quoted") and follower in (b"", b"SETTINGS"):
+            statement.format_name = sql[start:stop].decode("utf-8", "replace").strip('`"')
+            statement.bare = sql[: outside[index][2]] + sql[stop:end]
+            return
 
 
 def _parse_insert(statement: Statement, sql: bytes, stream: Iterator[tuple[str, int, int]]) -> None:
@@ -252,6 +244,7 @@ def _parse_insert(statement: Statement, sql: bytes, stream: Iterator[tuple[str, 
         if depth == 0 and not named and upper in (b"INTO", b"TABLE", b"FUNCTION"):
             end = stop
             continue
+        keyword = upper == b"FORMAT" and depth == 0 and not expect_name
         if depth == 0 and expect_name:
             # The table's name comes first, and may well be spelled `format` or `values`.
             named, expect_name = True, False
@@ -281,12 +274,10 @@ def _parse_insert(statement: Statement, sql: bytes, stream: Iterator[tuple[str, 
         elif depth == 0 and piece == b";":
             statement.data_at = stop
             break
-        if upper == b"FORMAT" and depth == 0 and named and previous != b".":
-            previous = upper
-            # Its end is not part of the text unless no name follows.
-            continue
-        previous = upper or piece
-        end = stop
+        previous = b"" if upper == b"FORMAT" and not keyword else upper or piece
+        if not keyword:
+            # FORMAT itself is not part of the text.
+            end = stop
     statement.text = statement.bare = sql[:end]
 
 

@@ -321,9 +321,7 @@ def _spawn(key: str, root: Path, settings: Settings, lock_descriptor: int) -> Cl
         threading.Thread(target=program.wait, daemon=True).start()
         try:
             ours.settimeout(_JOIN_LIMIT_S)
-            return _greeted(
-                ours, key, protocol.Hello(hold=True, settings=settings, root=str(root))
-            )
+            return _greeted(ours, key, protocol.Hello(hold=True, settings=settings, root=str(root)))
         except KeeperLost:
             said = b""
             if hasattr(os, "memfd_create"):
@@ -343,5 +341,3 @@ def _spawn(key: str, root: Path, settings: Settings, lock_descriptor: int) -> Cl
         ) from None
     finally:
         os.close(output)
-
-

@@ -214,4 +214,3 @@ class OwnServers:
 
 
 _WARM_DELAY_S = 0.02
-

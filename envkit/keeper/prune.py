@@ -142,14 +142,15 @@ def _end_servers_in(data: Path) -> None:
     """Servers work in their directory, which is how they are found without their keeper."""
     found: dict[int, tuple[int, int]] = {}
     with contextlib.suppress(OSError):
-        for name in os.listdir("/proc"):
-            if not name.isdigit():
+        for process in Path("/proc").iterdir():
+            if not process.name.isdigit():
                 continue
             with contextlib.suppress(OSError):
-                where = Path(f"/proc/{name}/cwd").readlink()
-                started = start_time(int(name))
+                where = (process / "cwd").readlink()
+                pid = int(process.name)
+                started = start_time(pid)
                 if where.is_relative_to(data) and started is not None:
-                    found[int(name)] = (started, int(signal.SIGQUIT))
+                    found[pid] = (started, int(signal.SIGQUIT))
     if found:
         end_processes(found)
 

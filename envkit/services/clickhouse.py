@@ -131,7 +131,7 @@ def _greet(address: Address, limit: float) -> Greeting:
     return Greeting(product="ClickHouse", version=version)
 
 
-def _create(address: Address, name: str, settings: ServiceSettings) -> Namespace:
+def _create(address: Address, name: str, _: ServiceSettings) -> Namespace:
     _query(address, 60, f"CREATE DATABASE `{name}`")
     return Namespace(user=address.user, password=address.password, database=name)
 

@@ -121,8 +121,8 @@ def _process(settings: ServiceSettings, found: FoundProgram) -> ProcessRecipe:
 
 
 def _over_socket(address: Address) -> psycopg.Connection[Any]:
-    psycopg = driver("psycopg", "psycopg[binary]")
-    connection: psycopg.Connection[Any] = psycopg.connect(
+    module = driver("psycopg", "psycopg[binary]")
+    connection: psycopg.Connection[Any] = module.connect(
         host=address.socket_dir or address.host,
         port=address.port,
         user=address.user,
@@ -147,11 +147,11 @@ def _set_password(connection: psycopg.Connection[Any], what: str, role: str, pas
 
 
 def _greet(address: Address, limit: float) -> Greeting:
-    psycopg = driver("psycopg", "psycopg[binary]")
+    module = driver("psycopg", "psycopg[binary]")
     if address.socket_dir:
         with _over_socket(address) as connection:
             _set_password(connection, "ALTER ROLE postgres", address.user, address.password)
-    with psycopg.connect(
+    with module.connect(
         host=address.host,
         port=address.port,
         user=address.user,
@@ -207,8 +207,8 @@ class PostgresHandle(Handle):
         Raises:
             DriverMissing: psycopg cannot be imported.
         """
-        psycopg = driver("psycopg", "psycopg[binary]")
-        connection: psycopg.Connection[Any] = psycopg.connect(self.url, **kwargs)
+        module = driver("psycopg", "psycopg[binary]")
+        connection: psycopg.Connection[Any] = module.connect(self.url, **kwargs)
         return self._closing(connection)
 
     async def aconnect(self, **kwargs: Any) -> psycopg.AsyncConnection[Any]:
@@ -217,8 +217,8 @@ class PostgresHandle(Handle):
         Raises:
             DriverMissing: psycopg cannot be imported.
         """
-        psycopg = driver("psycopg", "psycopg[binary]")
-        connection: psycopg.AsyncConnection[Any] = await psycopg.AsyncConnection.connect(
+        module = driver("psycopg", "psycopg[binary]")
+        connection: psycopg.AsyncConnection[Any] = await module.AsyncConnection.connect(
             self.url, **kwargs
         )
         return connection
@@ -277,4 +277,3 @@ SPEC = Service(
     handle=PostgresHandle,
     tool=_tool,
 )
-

@@ -38,13 +38,10 @@ _CONF: dict[str, Any] = {
 }
 
 
-def _process(settings: ServiceSettings, found: FoundProgram) -> ProcessRecipe:
+def _process(settings: ServiceSettings, _: FoundProgram) -> ProcessRecipe:
     lines = []
     for name, value in (_CONF | dict(settings.settings)).items():
-        if isinstance(value, bool):
-            text = "yes" if value else "no"
-        else:
-            text = str(value)
+        text = ("yes" if value else "no") if isinstance(value, bool) else str(value)
         # redis.conf: one argument in double quotes, backslash escapes; `save "3600 1"` takes two,
         # so only what needs quotes gets them
         if not text or any(c in text for c in "\"'\\#"):
@@ -108,7 +105,7 @@ def _greet(address: Address, limit: float) -> Greeting:
     return Greeting(product="Redis", version=info.get("redis_version", "?"))
 
 
-def _create(address: Address, name: str, settings: ServiceSettings) -> Namespace:
+def _create(address: Address, _name: str, _: ServiceSettings) -> Namespace:
     return Namespace(user=address.user, password=address.password, database="0")
 
 

@@ -27,7 +27,6 @@ def new_password() -> str:
     return base64.b32encode(os.urandom(20)).decode().lower()
 
 
-
 class Address(Struct, frozen=True, kw_only=True):
     """How the keeper itself reaches a server, with its highest rights.
 

@@ -135,7 +135,12 @@ class Program:
 
 def write_config(directory: Path, **values: Any) -> Path:
     path = directory / "config.json"
-    config: dict[str, Any] = {"user": USER, "password": PASSWORD, "database": "default", "settings": {}}
+    config: dict[str, Any] = {
+        "user": USER,
+        "password": PASSWORD,
+        "database": "default",
+        "settings": {},
+    }
     config.update({"timezone": "UTC", "max_execution_time": 0, **values})
     with os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
         json.dump(config, file)

@@ -160,9 +160,7 @@ def test_compression_both_ways(server: Any, database: str, coding: str) -> None:
 
     if coding not in available_compression:
         pytest.skip(f"the client has no module for {coding}")
-    client = clickhouse_connect.create_client(
-        dsn=server.dsn, database=database, compress=coding
-    )
+    client = clickhouse_connect.create_client(dsn=server.dsn, database=database, compress=coding)
     client.command("CREATE TABLE t (n Int64) ENGINE = Memory")
     client.insert("t", [[n] for n in range(100_000)])
     assert sum(client.query("SELECT n FROM t").result_columns[0]) == sum(range(100_000))

@@ -246,10 +246,10 @@ def test_with_wait_end_of_query_the_result_has_a_length(server: Any) -> None:
 
 
 def test_the_summary_counts_rows(server: Any) -> None:
-    answer = server.sql("SELECT number FROM numbers(1000) WHERE number < 10")
+    answer = server.sql("SELECT number FROM numbers(700000) WHERE number % 70000 = 0")
     summary = json.loads(answer.headers["x-clickhouse-summary"])
     assert all(isinstance(value, str) for value in summary.values())
-    assert (summary["read_rows"], summary["result_rows"]) == ("1000", "10")
+    assert (summary["read_rows"], summary["result_rows"]) == ("700000", "10")
 
 
 def test_the_query_id_comes_back_and_into_the_log_comment(server: Any) -> None:
@@ -317,10 +317,10 @@ def test_a_packed_query_is_unpacked(server: Any) -> None:
 
 
 def test_codings_without_a_python_module_are_unpacked_by_the_engine(server: Any) -> None:
-    import bz2
+    import lzma
 
-    headers = {**server.basic, "Content-Encoding": "bz2"}
-    assert server.request("POST", "/", bz2.compress(b"SELECT 42"), headers).text == "42\n"
+    headers = {**server.basic, "Content-Encoding": "xz"}
+    assert server.request("POST", "/", lzma.compress(b"SELECT 42"), headers).text == "42\n"
 
 
 def test_an_unknown_coding_is_named(server: Any) -> None:
@@ -484,10 +484,10 @@ def test_an_invalid_session_timeout_is_refused(server: Any, timeout: str) -> Non
 
 def test_an_external_table_comes_with_the_request(server: Any) -> None:
     body = (
-        b"--B\r\nContent-Disposition: form-data; name=\"query\"\r\n\r\n"
+        b'--B\r\nContent-Disposition: form-data; name="query"\r\n\r\n'
         b"SELECT sum(n), {p:String} FROM ext\r\n"
-        b"--B\r\nContent-Disposition: form-data; name=\"param_p\"\r\n\r\nv\r\n"
-        b"--B\r\nContent-Disposition: form-data; name=\"ext\"; filename=\"x\"\r\n"
+        b'--B\r\nContent-Disposition: form-data; name="param_p"\r\n\r\nv\r\n'
+        b'--B\r\nContent-Disposition: form-data; name="ext"; filename="x"\r\n'
         b"Content-Type: text/plain\r\n\r\n1\r\n2\r\n--B--\r\n"
     )
     headers = {**server.basic, "Content-Type": "multipart/form-data; boundary=B"}

@@ -54,9 +54,7 @@ def test_a_missing_configuration_is_named(launch: Any, tmp_path: Path) -> None:
     assert "cannot read the configuration" in error
 
 
-def test_a_broken_configuration_is_reported_without_its_values(
-    launch: Any, tmp_path: Path
-) -> None:
+def test_a_broken_configuration_is_reported_without_its_values(launch: Any, tmp_path: Path) -> None:
     path = tmp_path / "broken.json"
     path.write_text('{"password": "hidden-value", oops}')
     code, error = launch(config=path)

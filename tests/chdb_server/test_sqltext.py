@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 
 from envkit.chdb_server import sqltext
 
-BLANKS = [" ", "\n", "\t", " -- c ; ' FORMAT x\n", "/* ; /* nested ' */ FORMAT */", "# x ;\n", "//;\n"]
+BLANKS = [
+    " ",
+    "\n",
+    "\t",
+    " -- c ; ' FORMAT x\n",
+    "/* ; /* nested ' */ FORMAT */",
+    "# x ;\n",
+    "//;\n",
+]
 ATOMS = [
     "a", "1", "1.5e-3", "0xFF", "'x'", "'it''s ; \\' FORMAT CSV'", '"q""uoted;"', "`b\\`;`", "$t$ ; ' $t$",
     "(1, 2)", "[1]", "{p:UInt8}", "x'AB'", "+", "=", ",", "number", "‘curly ; ’", "t.format", "x -> x",

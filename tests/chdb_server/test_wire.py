@@ -71,9 +71,7 @@ def test_what_is_not_http_gets_400_and_the_end(server: Any, request_bytes: bytes
         (b"GET /" + b"x" * 1_100_000, 414),
     ],
 )
-def test_what_is_too_much_gets_its_status(
-    server: Any, request_bytes: bytes, status: int
-) -> None:
+def test_what_is_too_much_gets_its_status(server: Any, request_bytes: bytes, status: int) -> None:
     assert server.exchange(request_bytes).startswith(b"HTTP/1.1 %d " % status)
 
 
