@@ -148,7 +148,7 @@ def main(arguments: list[str]) -> None:
         _stop(_EXIT_ENGINE, f"the chdb engine did not start: {error}")
     app = App(engine, Credentials(config.user, config.password), config.settings)
 
-    def leave(number: int, frame: object) -> None:
+    def leave(*_: object) -> None:
         # Destroying the engine would wait for running queries, and the data are throw-away.
         os._exit(0)
 

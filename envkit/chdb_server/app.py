@@ -27,9 +27,28 @@ if TYPE_CHECKING:
 
 # src/Server/HTTPHandler.cpp: parameters that are not settings.
 _RESERVED = frozenset(
-    "query user password quota_key query_id database default_format role compress decompress "
-    "stacktrace buffer_size wait_end_of_query session_id session_timeout session_check "
-    "close_session client_protocol_version http_authenticator framing".split()
+    (
+        "query",
+        "user",
+        "password",
+        "quota_key",
+        "query_id",
+        "database",
+        "default_format",
+        "role",
+        "compress",
+        "decompress",
+        "stacktrace",
+        "buffer_size",
+        "wait_end_of_query",
+        "session_id",
+        "session_timeout",
+        "session_check",
+        "close_session",
+        "client_protocol_version",
+        "http_authenticator",
+        "framing",
+    )
 )
 _EXTERNAL_SUFFIXES = ("_format", "_structure", "_types")
 # clickhouse-server holds back this much before it commits to a status (http_response_buffer_size
@@ -481,12 +500,11 @@ class _Exchange:
             chunks = iter((handle.run(statement.text, output, bound, self._stats),))
         revision = self._parameters.number("client_protocol_version", 0)
         if output.lower() == "native" and revision:
-            chunks = self._revise(handle, statement, native.Reviser(revision), chunks)
+            chunks = self._revise(statement, native.Reviser(revision), chunks)
         self._respond(statement, chunks, output)
 
     def _revise(
         self,
-        handle: Handle,
         statement: sqltext.Statement,
         reviser: native.Reviser,
         chunks: Iterator[bytes],
@@ -495,10 +513,10 @@ class _Exchange:
         for chunk in chunks:
             if not learned and reviser.lacks_zones(chunk):
                 learned = True
-                reviser.learn(self._describe(handle, statement))
+                reviser.learn(self._describe(statement))
             yield reviser.revise(chunk)
 
-    def _describe(self, handle: Handle, statement: sqltext.Statement) -> list[tuple[bytes, bytes]]:
+    def _describe(self, statement: sqltext.Statement) -> list[tuple[bytes, bytes]]:
         # Its own handle, because the other one is busy with the rows.
         with self._engine.handle() as other:
             try:

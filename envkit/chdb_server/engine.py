@@ -29,7 +29,7 @@ DEFAULT_FORMAT = "TabSeparated"
 # The engine lets nobody choose a query id. This setting steers HTTP progress headers, which the
 # engine never writes, so its value can tell one request's query from all others in
 # system.processes without occupying a setting that means something to the user.
-_TOKEN_SETTING = "http_headers_progress_interval_ms"
+_MARK_SETTING = "http_headers_progress_interval_ms"
 
 _CONFIG = """<clickhouse>
   <users_config>{path}</users_config>
@@ -158,11 +158,15 @@ class Handle:
             except Failure:
                 self._streaming = None
                 raise
-            if block is None or block.rows_read() == 0:
+            if block is None:
+                self._streaming = None
+                return
+            # The last block has no rows, but what was read since the last but one.
+            stats.add(block)
+            if block.rows_read() == 0:
                 self._streaming = None
                 return
             data: bytes = block.bytes()
-            stats.add(block)
             stats.result_bytes += len(data)
             yield data
 
@@ -295,7 +299,7 @@ class Engine:
 
     def mark(self, token: str) -> dict[str, str]:
         """The settings that make a query findable by ``kill``."""
-        return {_TOKEN_SETTING: token}
+        return {_MARK_SETTING: token}
 
     def kill(self, token: str) -> None:
         """Cancel the query that carries ``token``, without waiting for its end."""
@@ -304,7 +308,7 @@ class Engine:
             # SYNC waits for the query to go, and was seen to wait for ever.
             handle.run(
                 b"KILL QUERY WHERE Settings['%s'] = '%s' ASYNC"
-                % (_TOKEN_SETTING.encode(), token.encode())
+                % (_MARK_SETTING.encode(), token.encode())
             )
         finally:
             handle.close()

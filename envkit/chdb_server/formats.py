@@ -44,9 +44,29 @@ _PREFIXES = (
 # The engine hands out each block as a document of its own. Joined, those are one document only
 # where a format has neither head nor foot nor row numbers; the others must be built whole.
 _STREAMED = frozenset(
-    "native tabseparated tsv tabseparatedraw tsvraw raw csv tskv rowbinary jsoneachrow jsonlines "
-    "ndjson jsoncompacteachrow jsonstringseachrow jsoncompactstringseachrow msgpack lineasstring "
-    "rawblob protobuf bsoneachrow null".split()
+    (
+        "native",
+        "tabseparated",
+        "tsv",
+        "tabseparatedraw",
+        "tsvraw",
+        "raw",
+        "csv",
+        "tskv",
+        "rowbinary",
+        "jsoneachrow",
+        "jsonlines",
+        "ndjson",
+        "jsoncompacteachrow",
+        "jsonstringseachrow",
+        "jsoncompactstringseachrow",
+        "msgpack",
+        "lineasstring",
+        "rawblob",
+        "protobuf",
+        "bsoneachrow",
+        "null",
+    )
 )
 
 

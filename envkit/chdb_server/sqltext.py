@@ -256,7 +256,7 @@ def _parse_insert(statement: Statement, sql: bytes, stream: Iterator[tuple[str, 
         elif kind == "mark" and piece in _CLOSING:
             depth -= 1
         elif upper in (b"SELECT", b"WITH") and (depth == 0 or (depth == 1 and previous == b"(")):
-            _parse_insert_select(statement, sql, start, stop, depth)
+            _parse_insert_select(statement, sql, stop, depth)
             return
         elif depth == 0 and upper == b"INFILE":
             statement.infile = True
@@ -281,9 +281,7 @@ def _parse_insert(statement: Statement, sql: bytes, stream: Iterator[tuple[str, 
     statement.text = statement.bare = sql[:end]
 
 
-def _parse_insert_select(
-    statement: Statement, sql: bytes, start: int, stop: int, depth: int
-) -> None:
+def _parse_insert_select(statement: Statement, sql: bytes, stop: int, depth: int) -> None:
     statement.selects = True
     rest = ((k, s, e) for k, s, e in tokens(sql, stop) if k not in _SILENT)
     if not _calls_input(sql, stop):

@@ -185,15 +185,14 @@ def server(shared_server: Program) -> Program:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Program]]:
-    """Starts a server of the test's own: start(max_execution_time=1, ...)."""
+    """A function that starts a server of the test's own, configured by keywords."""
     with contextlib.ExitStack() as stack:
         yield lambda **config: stack.enter_context(running(tmp_path, **config))
 
 
 @pytest.fixture
 def launch(tmp_path: Path) -> Callable[..., tuple[int, str]]:
-    """Runs the program to its end: launch(port=…, **config) -> (exit code, stderr)."""
-
+    """A function that runs the program to its end, for its exit code and stderr."""
     need_engine()
 
     def run(port: int = 0, config: Path | None = None, **values: Any) -> tuple[int, str]:

@@ -160,7 +160,7 @@ def test_compression_both_ways(server: Any, database: str, coding: str) -> None:
 
     if coding not in available_compression:
         pytest.skip(f"the client has no module for {coding}")
-    client = clickhouse_connect.create_client(dsn=server.dsn, database=database, compress=coding)
+    client = clickhouse_connect.get_client(dsn=server.dsn, database=database, compress=coding)
     client.command("CREATE TABLE t (n Int64) ENGINE = Memory")
     client.insert("t", [[n] for n in range(100_000)])
     assert sum(client.query("SELECT n FROM t").result_columns[0]) == sum(range(100_000))
@@ -200,7 +200,7 @@ def test_a_wrong_password_is_refused(server: Any) -> None:
     from clickhouse_connect.driver.exceptions import DatabaseError
 
     with pytest.raises(DatabaseError, match="AUTHENTICATION_FAILED"):
-        clickhouse_connect.create_client(
+        clickhouse_connect.get_client(
             host="127.0.0.1", port=server.port, username="app", password="wrong"
         )
 
@@ -217,6 +217,7 @@ def test_the_async_client(server: Any, database: str) -> None:
             await client.command("CREATE TABLE t (n Int32) ENGINE = Memory")
             await client.insert("t", [[n] for n in range(10)], column_names=["n"])
             queries = (client.query(f"SELECT sum(n) + {n}, sleep(0.02) FROM t") for n in range(8))
-            return [result.result_rows[0][0] for result in await asyncio.gather(*queries)]
+            found = await asyncio.gather(*queries)
+        return [result.result_rows[0][0] for result in found]
 
     assert asyncio.run(use()) == [45 + n for n in range(8)]

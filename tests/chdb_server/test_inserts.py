@@ -32,15 +32,28 @@ def content(server: Any, table: str) -> str:
         ("INSERT INTO {t} FORMAT CSV\n1,a;b\n2,c\n", None),
         ("INSERT INTO {t} (s, n) FORMAT CSV", "a;b,1\nc,2"),
         ("INSERT INTO {t} (* EXCEPT(s), s) FORMAT TSV", "1\ta;b\n2\tc\n"),
-        ("INSERT INTO {t} SETTINGS async_insert = 1 FORMAT JSONEachRow", '{"n":1,"s":"a;b"}{"n":2,"s":"c"}'),
+        (
+            "INSERT INTO {t} SETTINGS async_insert = 1 FORMAT JSONEachRow",
+            '{"n":1,"s":"a;b"}{"n":2,"s":"c"}',
+        ),
         ("INSERT INTO TABLE {t} FORMAT RowBinary", b"\1\0\0\0\3a;b\2\0\0\0\1c"),
         ("INSERT INTO {t} SELECT number + 1, ['a;b', 'c'][number + 1] FROM numbers(2)", None),
-        ("INSERT INTO {t} WITH 1 AS x SELECT number + x, if(number = 1, 'c', 'a;b') FROM numbers(2)", None),
+        (
+            "INSERT INTO {t} WITH 1 AS x SELECT number + x, if(number = 1, 'c', 'a;b') "
+            "FROM numbers(2)",
+            None,
+        ),
         ("INSERT INTO {t} (SELECT number + 1, if(number = 1, 'c', 'a;b') FROM numbers(2))", None),
-        ("INSERT INTO {t} SELECT x + 1, y FROM input('x Int32, y String') FORMAT CSV", "0,a;b\n1,c"),
-        ("INSERT INTO {t} SELECT x, y FROM input('x Int32, y String') FORMAT CSV\n1,a;b\n2,c", None),
+        (
+            "INSERT INTO {t} SELECT x + 1, y FROM input('x Int32, y String') FORMAT CSV",
+            "0,a;b\n1,c",
+        ),
+        (
+            "INSERT INTO {t} SELECT x, y FROM input('x Int32, y String') FORMAT CSV\n1,a;b\n2,c",
+            None,
+        ),
     ],
-)  # fmt: skip
+)
 def test_every_way_to_spell_an_insert(server: Any, table: str, sql: str, body: Any) -> None:
     answer = server.sql(sql.replace("{t}", table), body)
     assert answer.status == 200, answer.text

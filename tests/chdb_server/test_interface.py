@@ -157,7 +157,7 @@ def test_an_unknown_database_gets_404_and_code_81(server: Any) -> None:
     ],
 )
 def test_parameters_of_the_query(server: Any, kind: str, value: str, expected: str) -> None:
-    assert server.rows("SELECT {x:%s}" % kind, param_x=value) == f"{expected}\n"
+    assert server.rows(f"SELECT {{x:{kind}}}", param_x=value) == f"{expected}\n"
 
 
 def test_a_missing_parameter_of_the_query_is_an_error(server: Any) -> None:

@@ -1,0 +1,3 @@
+"""For the whole repository: pytester, and the README's examples as tests."""
+
+pytest_plugins = ["pytester"]

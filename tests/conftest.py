@@ -1,0 +1,176 @@
+"""Projects in directories of their own, and a look for what they leave behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from envkit.processes import start_time
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the suite away from the developer's own keepers, and share one cache among its workers.
+
+    The run directory must have a short path, which pytest's temporary directories do not.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+    short = Path(tempfile.mkdtemp(prefix="ek-", dir="/tmp"))
+    places = {
+        "XDG_CACHE_HOME": str(shared / "cache"),
+        "XDG_STATE_HOME": str(short / "state"),
+        "XDG_RUNTIME_DIR": str(short / "run"),
+    }
+    (short / "run").mkdir(mode=0o700)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith("ENVKIT_") or name in ("CI", "USE_REAL_SERVICES"):
+                patch.delenv(name)
+        for name, value in places.items():
+            patch.setenv(name, value)
+        yield
+    shutil.rmtree(short, ignore_errors=True)
+
+
+class Leftovers:
+    """What keepers of this worker's state directory have around."""
+
+    def __init__(self) -> None:
+        self.mark = os.environ["XDG_STATE_HOME"]
+
+    def all(self) -> list[str]:
+        return [*self.processes(), *self.directories(), *self.files()]
+
+    def directories(self) -> list[str]:
+        found = []
+        for parent in ("/dev/shm", os.environ.get("TMPDIR", "/tmp")):
+            for path in Path(parent).glob("envkit-*-*"):
+                try:
+                    owner = (path / "owner").read_text()
+                except OSError:
+                    continue
+                if owner.startswith(self.mark):
+                    found.append(str(path))
+        return found
+
+    def files(self) -> list[str]:
+        run = Path(os.environ["XDG_RUNTIME_DIR"], "envkit")
+        state = Path(self.mark, "envkit")
+        return [str(p) for p in [*run.glob("*.sock"), *state.glob("*.keeper")]]
+
+    def processes(self) -> list[str]:
+        """Keepers and watchdogs, by their environment, and servers, by where they work."""
+        directories = self.directories()
+        found = []
+        for process in Path("/proc").iterdir():
+            if not process.name.isdigit() or start_time(int(process.name)) is None:
+                continue
+            try:
+                arguments = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                environment = (process / "environ").read_bytes()
+                where = str((process / "cwd").readlink())
+            except OSError:
+                continue
+            ours = f"XDG_STATE_HOME={self.mark}\0".encode() in environment and (
+                "/envkit/keeper/" in arguments
+            )
+            if ours or any(where.startswith(directory) for directory in directories):
+                found.append(f"{process.name} {arguments}")
+        return found
+
+    def wait_until_none(self, limit: float = 2.0) -> list[str]:
+        """What is still there after this many seconds."""
+        end = time.monotonic() + limit
+        while (left := self.all()) and time.monotonic() < end:
+            time.sleep(0.01)
+        return left
+
+
+@pytest.fixture
+def leftovers() -> Leftovers:
+    return Leftovers()
+
+
+class Project:
+    """A directory with a project in it, and the envkit command in that directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def write(self, name: str, content: str) -> Path:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+        return path
+
+    def envkit(
+        self, *arguments: str, stdin: str = "", **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "envkit", *arguments],
+            cwd=self.root,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            env=os.environ | environment,
+            timeout=60,
+        )
+
+    def spawn(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "envkit", *arguments],
+            cwd=self.root,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=os.environ | environment,
+        )
+
+    def python(self, code: str) -> subprocess.Popen[str]:
+        """A program of its own in this project."""
+        return subprocess.Popen(
+            [sys.executable, "-c", code],
+            cwd=self.root,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    """A project of this test's own; whatever it has running is stopped at the end."""
+    root = tmp_path / "project"
+    root.mkdir()
+    (root / "envkit.toml").write_text('services = ["redis"]\n')
+    made = Project(root)
+    yield made
+    made.envkit("down")
+
+
+@pytest.fixture
+def new_project(tmp_path: Path) -> Iterator[Callable[[str], Project]]:
+    """For tests with several checkouts."""
+    made: list[Project] = []
+
+    def make(name: str) -> Project:
+        root = tmp_path / name
+        root.mkdir(parents=True)
+        (root / "envkit.toml").write_text('services = ["redis"]\n')
+        made.append(Project(root))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.envkit("down")
