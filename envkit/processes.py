@@ -15,7 +15,7 @@ TYPE_CHECKING = False  # what `typing` says at run time, without its 8 ms
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["descendants", "end_processes", "remove_directory", "start_time"]
+__all__ = ["descendants", "end_processes", "remove_directory", "remove_file", "start_time"]
 
 _GRACE_S = 0.4
 
@@ -121,3 +121,11 @@ def remove_directory(path: str) -> None:
         if not os.path.lexists(path):
             return
         time.sleep(0.02)
+
+
+def remove_file(path: str) -> None:
+    """Remove a file of ours and, if it was the last one in it, its directory."""
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+    with contextlib.suppress(OSError):
+        os.rmdir(os.path.dirname(path))

@@ -60,10 +60,12 @@ def lock(key: str) -> int | None:
     """
     import fcntl
 
-    path = path_of(key)
     while True:
+        path = path_of(key)
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        except FileNotFoundError:
+            continue  # the last keeper to end has just removed the empty directory
         except OSError as error:
             raise RunDirUnsafe(
                 f"{path} cannot be opened: {error.strerror}",

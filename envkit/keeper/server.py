@@ -40,7 +40,7 @@ from envkit.keeper.spawn import MainThread
 from envkit.keeper.watch import Watch
 from envkit.model import Lease, ServiceName, ServiceStatus, as_builtins
 from envkit.plan import Choice, choose
-from envkit.processes import end_processes, remove_directory, start_time
+from envkit.processes import end_processes, remove_directory, remove_file, start_time
 from envkit.services.spec import Address, Greeting, Service, new_password
 from envkit.version import __version__
 from envkit.wait import Cancelled, NotAnswering, until_answer
@@ -172,7 +172,12 @@ class Keeper:
         # We hold the lock, so whatever lies there belongs to a keeper that is dead.
         self._socket_path.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.bind(str(self._socket_path))
+        while True:
+            try:
+                listener.bind(str(self._socket_path))
+                break
+            except FileNotFoundError:
+                paths.run_dir()  # the last keeper to end has just removed the empty directory
         listener.listen(64)
         return listener
 
@@ -223,10 +228,10 @@ class Keeper:
 
             save_logs(str(self._logs), str(self._saved_logs), self.key)
         remove_directory(str(self._data))
-        self._socket_path.unlink(missing_ok=True)
+        remove_file(str(self._socket_path))
         # Before the lock goes with the last process that has it: a newcomer that opened this very
         # file finds it unlinked and makes its own.
-        self._record_path.unlink(missing_ok=True)
+        remove_file(str(self._record_path))
         self._watch.done()
         with self._guard:
             waiting = list(self._waiting)

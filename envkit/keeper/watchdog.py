@@ -18,7 +18,7 @@ import sys
 if __name__ == "__main__":  # isolated and without site-packages: find the package by this file
     sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from envkit.processes import end_processes, remove_directory
+from envkit.processes import end_processes, remove_directory, remove_file
 
 __all__ = ["save_logs"]
 
@@ -72,8 +72,7 @@ def main() -> None:
     for path in directories:
         remove_directory(path)
     for path in files:
-        with contextlib.suppress(OSError):
-            os.unlink(path)
+        remove_file(path)
 
 
 if __name__ == "__main__":
