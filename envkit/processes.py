@@ -15,7 +15,14 @@ TYPE_CHECKING = False  # what `typing` says at run time, without its 8 ms
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["descendants", "end_processes", "remove_directory", "remove_file", "start_time"]
+__all__ = [
+    "descendants",
+    "end_processes",
+    "free_shared_memory_of",
+    "remove_directory",
+    "remove_file",
+    "start_time",
+]
 
 _GRACE_S = 0.4
 
@@ -62,6 +69,11 @@ def descendants(pids: Iterable[int]) -> set[int]:
                 found.add(child)
                 todo.append(child)
     return found
+
+
+def free_shared_memory_of(pids: set[int]) -> None:
+    """Remove the System V segments that these processes, now dead, made and left."""
+    remove_shared_memory(shared_memory_of(pids))
 
 
 def shared_memory_of(pids: set[int]) -> list[int]:

@@ -20,7 +20,7 @@ from envkit.backends.site import Account, Site
 from envkit.errors import KeeperStartFailed, PortsExhausted
 from envkit.model import FoundProgram, ProcessRecipe
 from envkit.paths import cache_dir
-from envkit.processes import end_processes, start_time
+from envkit.processes import end_processes, free_shared_memory_of, start_time
 
 __all__ = ["EmbeddedServer", "free_port", "prepare"]
 
@@ -153,6 +153,8 @@ class EmbeddedServer:
             if started is not None:
                 end_processes({self._process.pid: (started, signal.SIGKILL)})
             self.ended.wait(_STOP_LIMIT_S)
+        if self._process is not None:
+            free_shared_memory_of({self._process.pid})  # of a server that somebody else killed
         shutil.rmtree(self._place, ignore_errors=True)
 
     def _reap(self, process: subprocess.Popen[bytes], ended: threading.Event) -> None:

@@ -95,13 +95,15 @@ class _Shared:
 
     def get(self) -> Up:
         with self._guard:
-            future = self._future
+            future = before = self._future
             mine = future is None or _is_spent(future)
             if mine:
                 future = self._future = Future()
         assert future is not None
         if mine:
             try:
+                if before is not None and before.exception() is None:
+                    before.result().server.stop()  # dead, but its files are still there
                 future.set_result(self._start())
             except BaseException as error:
                 future.set_exception(error)
