@@ -7,6 +7,7 @@ import hmac
 import json
 import os
 import re
+import time
 from contextlib import ExitStack
 from functools import partial
 
@@ -54,6 +55,8 @@ _EXTERNAL_SUFFIXES = ("_format", "_structure", "_types")
 # clickhouse-server holds back this much before it commits to a status (http_response_buffer_size
 # and buffer_size, 1 MiB), so that an early error still gets its own.
 _HELD_BACK = 1 << 20
+# A result that trickles is passed on all the same, or its reader would wait for a MiB of it.
+_HELD_BACK_NANOSECONDS = 500_000_000
 _MAX_SESSION_TIMEOUT = 3600
 _DEFAULT_SESSION_TIMEOUT = 60
 _TEXT = ("Content-Type", "text/plain; charset=UTF-8")
@@ -557,7 +560,8 @@ class _Exchange:
         for chunk in chunks:
             held.append(chunk if encoder is None else encoder.compress(chunk))
             size += len(chunk)
-            if size > _HELD_BACK and not whole:
+            late = time.perf_counter_ns() - self._stats.started > _HELD_BACK_NANOSECONDS
+            if (size > _HELD_BACK or late) and not whole:
                 ended = False
                 break
         # Clients tell an empty result from no result by whether a format is named.

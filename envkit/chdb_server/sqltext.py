@@ -172,7 +172,15 @@ def parse(sql: bytes) -> Statement:
         statement.words.append(statement.verb)
     else:
         statement.verb = "(" if head == b"(" else "?"
-    if statement.verb == "INSERT":
+    if statement.verb == "WITH" and (insert_at := _insert_after_with(sql, first[2])) >= 0:
+        # WITH … INSERT INTO …: what it defines is of use to a SELECT only.
+        statement.verb = statement.words[0] = "INSERT"
+        start = insert_at + len("INSERT")
+        stream = ((k, s, e) for k, s, e in tokens(sql, start) if k not in _SILENT)
+        _parse_insert(statement, sql, stream)
+        if not statement.selects:
+            statement.text = statement.bare = statement.text[insert_at:]
+    elif statement.verb == "INSERT":
         _parse_insert(statement, sql, stream)
     else:
         _parse_plain(statement, sql, stream, first[2], depth=1 if head == b"(" else 0)
@@ -309,6 +317,24 @@ def _parse_insert_select(statement: Statement, sql: bytes, stop: int, depth: int
             return
         previous = upper or piece
     _parse_plain(statement, sql, rest, stop, depth)
+
+
+def _insert_after_with(sql: bytes, position: int) -> int:
+    """Where INSERT INTO stands after a WITH clause; -1 if SELECT comes first, as it mostly does."""
+    depth = 0
+    insert_at = -1
+    for kind, start, stop in tokens(sql, position):
+        if kind in _SILENT:
+            continue
+        piece = sql[start:stop]
+        word = piece.upper() if kind == "word" else b""
+        if insert_at >= 0 and word == b"INTO":
+            return insert_at
+        if depth == 0 and word in (b"SELECT", b"FROM"):
+            return -1
+        insert_at = start if depth == 0 and word == b"INSERT" else -1
+        depth += (piece in _OPENING) - (piece in _CLOSING) if kind == "mark" else 0
+    return -1
 
 
 def _calls_input(sql: bytes, position: int) -> bool:

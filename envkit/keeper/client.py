@@ -129,8 +129,11 @@ class Client:
 
     def down(self) -> None:
         """Stop everything, whoever uses it, and wait until it is gone."""
-        self._call(protocol.Down())
-        self._wait_for_end()
+        try:
+            self._call(protocol.Down())
+            self._wait_for_end()
+        finally:
+            self._shut("the servers were stopped")
 
     def close(self) -> None:
         """Let go; if nobody else holds the servers, wait until they are gone."""

@@ -43,6 +43,7 @@ def content(server: Any, table: str) -> str:
             "FROM numbers(2)",
             None,
         ),
+        ("WITH 1 AS x INSERT INTO {t} FORMAT CSV\n1,a;b\n2,c", None),
         ("INSERT INTO {t} (SELECT number + 1, if(number = 1, 'c', 'a;b') FROM numbers(2))", None),
         (
             "INSERT INTO {t} SELECT x + 1, y FROM input('x Int32, y String') FORMAT CSV",

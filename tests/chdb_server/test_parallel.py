@@ -85,6 +85,15 @@ def test_the_query_of_a_client_that_went_away_is_killed(
     wait_until(lambda: not running(server, f"%{kind}%"))
 
 
+def test_a_trickling_result_arrives_while_the_query_runs(server: Any) -> None:
+    sql = "SELECT sleepEachRow(0.05), number FROM numbers(40) SETTINGS max_block_size = 1"
+    with server.connection() as sock:
+        began = time.monotonic()
+        send(sock, server, sql)
+        assert b"0\t0\n" in sock.recv(65536) + sock.recv(65536)
+        assert time.monotonic() - began < 1.8
+
+
 def test_max_execution_time_stops_a_query(server: Any) -> None:
     answer = server.sql(ENDLESS, max_execution_time=0.3)
     assert (answer.status, answer.code) == (408, 159)

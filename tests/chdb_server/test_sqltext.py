@@ -118,6 +118,7 @@ def test_formats(sql: str, name: str | None) -> None:
         ("INSERT INTO FUNCTION remote('x', d.t) (a) VALUES (1)", "Values", " (1)"),
         ("INSERT INTO {t:Identifier} VALUES (1)", "Values", " (1)"),
         ("INSERT t VALUES (1)", "Values", " (1)"),
+        ("WITH 1 AS y, (SELECT 2) AS z INSERT INTO t FORMAT TSV\nx;\n", "TSV", "x;\n"),
     ],
 )
 def test_where_the_data_of_an_insert_begin(sql: str, name: str, data: str) -> None:
@@ -136,6 +137,7 @@ def test_where_the_data_of_an_insert_begin(sql: str, name: str, data: str) -> No
         "INSERT INTO t (SELECT 1)",
         "INSERT INTO t WITH 1 AS x SELECT x",
         "INSERT INTO t SELECT * FROM values('a Int', 1)",
+        "WITH 1 AS x INSERT INTO t SELECT x",
     ],
 )
 def test_an_insert_from_a_select_takes_no_data(sql: str) -> None:
