@@ -26,7 +26,7 @@ from envkit.errors import (
 )
 from envkit.keeper import protocol, record
 from envkit.model import Lease, ServiceName, ServiceStatus, Settings
-from envkit.processes import start_time
+from envkit.processes import remove_file, start_time
 
 __all__ = ["Client", "connect", "join", "running"]
 
@@ -338,6 +338,7 @@ def _spawn(key: str, root: Path, settings: Settings, lock_descriptor: int) -> Cl
             ours.close()
             raise
     except OSError as error:
+        remove_file(str(record.path_of(key)))  # nobody was started, and we have its lock
         raise KeeperStartFailed(
             f"{sys.executable} cannot be started: {error.strerror}",
             hint="is the virtual environment whole?",

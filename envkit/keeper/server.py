@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import select
-import shutil
 import signal
 import socket
 import struct
@@ -137,36 +136,43 @@ class Keeper:
         self._linger: threading.Timer | None = None
         self._unhappy = False
 
-        self._socket_path = paths.run_dir() / f"{key}.sock"
         self._record_path = record.path_of(key)
-        self._saved_logs = paths.state_dir() / "logs"
-        for dead in leftovers_of(key, self.settings.data_dir):
-            remove_data(dead)
-        self._data = paths.data_dir(key, self.settings.data_dir)
         try:
-            self._watch = Watch(lock_descriptor)
-            self._watch.directory(self._data)
-            self._watch.file(self._socket_path)
-            self._watch.file(self._record_path)
-            self._data.chmod(0o711)  # servers of another user pass through to their own part
-            (self._data / OWNER_FILE).write_text(str(self._record_path))
-            self._logs = self._data / "logs"
-            self._logs.mkdir(mode=0o700)
-            self._watch.logs(self._logs, self._saved_logs, key)
-            self.main_thread = MainThread(self._watch)
-            self._site = Site(
-                data=self._data,
-                logs=self._logs,
-                spawn=self.main_thread.spawn,
-                ended=self._watch.process_ended,
-            )
-            self._listener = self._listen()
-            self._write_record(lock_descriptor)
+            self._settle(lock_descriptor)
         except BaseException:
-            shutil.rmtree(self._data, ignore_errors=True)
+            # We hold the lock, so nobody else is using what we remove.
+            if hasattr(self, "_data"):
+                remove_directory(str(self._data))
+            remove_file(str(self._record_path))
             raise
 
     # -- birth and end ------------------------------------------------------------------------
+
+    def _settle(self, lock_descriptor: int) -> None:
+        """Make all that lies in the file system; the watchdog knows of it."""
+        self._socket_path = paths.run_dir() / f"{self.key}.sock"
+        self._saved_logs = paths.state_dir() / "logs"
+        for dead in leftovers_of(self.key, self.settings.data_dir):
+            remove_data(dead)
+        self._watch = Watch(lock_descriptor)
+        self._watch.file(self._socket_path)
+        self._watch.file(self._record_path)
+        self._data = paths.data_dir(self.key, self.settings.data_dir)
+        self._watch.directory(self._data)
+        self._data.chmod(0o711)  # servers of another user pass through to their own part
+        (self._data / OWNER_FILE).write_text(str(self._record_path))
+        self._logs = self._data / "logs"
+        self._logs.mkdir(mode=0o700)
+        self._watch.logs(self._logs, self._saved_logs, self.key)
+        self.main_thread = MainThread(self._watch)
+        self._site = Site(
+            data=self._data,
+            logs=self._logs,
+            spawn=self.main_thread.spawn,
+            ended=self._watch.process_ended,
+        )
+        self._listener = self._listen()
+        self._write_record(lock_descriptor)
 
     def _listen(self) -> socket.socket:
         # We hold the lock, so whatever lies there belongs to a keeper that is dead.

@@ -170,11 +170,13 @@ class ClickHouseHandle(Handle):
         return self._closing(client)
 
     async def aclient(self, **kwargs: Any) -> AsyncClient:
-        """An asynchronous clickhouse-connect client for the running event loop.
+        """An asynchronous clickhouse-connect client for the running event loop; close it yourself.
 
         Raises:
-            DriverMissing: clickhouse-connect cannot be imported.
+            DriverMissing: clickhouse-connect cannot be imported, or was installed without its
+                ``async`` extra.
         """
+        driver("aiohttp", "clickhouse-connect[async]")  # what its asynchronous client stands on
         connect = driver("clickhouse_connect", "clickhouse-connect")
         client: AsyncClient = await connect.get_async_client(dsn=self.url, **kwargs)
         return client

@@ -79,5 +79,5 @@ def driver(module: str, distribution: str) -> Any:
     except ImportError as error:
         raise DriverMissing(
             f"{distribution} cannot be imported: {error}",
-            hint=f"pip install {distribution}",
+            hint=f"pip install '{distribution}'",
         ) from error
