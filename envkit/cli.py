@@ -168,7 +168,7 @@ def cli() -> None:
     """
 
 
-@cli.command()
+@cli.command(short_help="Start services and keep them up until `envkit down`.")
 @_services_argument
 @_backend_option
 @_guarded()
@@ -206,10 +206,7 @@ def run(ctx: click.Context, services: tuple[str, ...], backend: str | None) -> i
 
     command: list[str] = ctx.meta.get("envkit.command", [])
     if not command:
-        raise UsageError(
-            "no command was given",
-            hint="envkit run [SERVICE]... -- COMMAND, as in: envkit run -- pytest",
-        )
+        raise _no_command(services)
     loaded = _configured(services, backend)
     try:
         find_command(command[0])
@@ -221,6 +218,18 @@ def run(ctx: click.Context, services: tuple[str, ...], backend: str | None) -> i
     except Unrunnable as error:
         click.echo(f"envkit run: {error}", err=True)
         return error.code
+
+
+def _no_command(words: Sequence[str]) -> EnvkitError:
+    """What to say to ``envkit run redis`` and to ``envkit run pytest -x``."""
+    from envkit.errors import UsageError
+
+    foreign = next((n for n, word in enumerate(words) if word not in _SERVICES), len(words))
+    named, command = words[:foreign], words[foreign:]
+    return UsageError(
+        "no command was given: it follows after --",
+        hint=" ".join(["envkit run", *named, "--", *(command or ["pytest"])]),
+    )
 
 
 @cli.command()
@@ -319,7 +328,7 @@ def _to_github(
         ) from None
 
 
-@cli.command()
+@cli.command(short_help="Open psql, redis-cli or a ClickHouse prompt.")
 @click.argument("service", shell_complete=lambda *_: list(_SERVICES))
 @click.option("--lease", default="", metavar="ID", help="That of a test, instead of the export's.")
 @_guarded()
@@ -466,7 +475,7 @@ def _age(text: str) -> float:
     return int(number) * units[unit]
 
 
-@cli.command()
+@cli.command(short_help="Propose [tool.envkit] for this project, and write it.")
 @click.option("--yes", is_flag=True, help="Write without asking.")
 @_guarded()
 def init(yes: bool) -> int:

@@ -248,10 +248,13 @@ def real_clickhouse(_envkit_lease: TestLease) -> ClickHouseHandle:
 
 @pytest.fixture
 def isolated_env(real_services: Services) -> Iterator[dict[str, str]]:
-    """This test's services in ``os.environ``, which is as it was again afterwards."""
-    from envkit.pytest_run import environment_of
+    """This test's services in ``os.environ``, which is as it was again afterwards.
 
-    with environment_of(real_services):
+    That goes for whatever else the test changes in it, too.
+    """
+    from envkit.pytest_run import environment_of, restored_environment
+
+    with restored_environment(), environment_of(real_services):
         yield dict(real_services.env)
 
 

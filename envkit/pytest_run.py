@@ -14,13 +14,14 @@ from envkit.api import Services, misleading
 from envkit.errors import EnvkitError, UnavailableError, from_dict
 from envkit.keeper.client import Client, connect
 from envkit.model import SERVICES, ServiceName, ServiceStatus, as_builtins
-from envkit.redact import printable, without_passwords
+from envkit.redact import one_line, printable, without_passwords
 
-__all__ = ["Run", "TestLease", "environment_of", "services_of_item"]
+__all__ = ["Run", "TestLease", "environment_of", "restored_environment", "services_of_item"]
 
 Mode = Literal["require", "auto", "off"]
 
 _FAILED = pytest.StashKey[bool]()
+_PYTESTS_OWN = "PYTEST_CURRENT_TEST"
 _TRUE = ("1", "true", "yes", "on", "require")
 _FALSE = ("0", "false", "no", "off")
 
@@ -77,6 +78,18 @@ def environment_of(services: Services) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def restored_environment() -> Iterator[None]:
+    """Undo every change of ``os.environ`` at the end of a ``with`` block, except pytest's own."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys() - {_PYTESTS_OWN}:
+            del os.environ[name]
+        os.environ.update({k: v for k, v in before.items() if k != _PYTESTS_OWN})
 
 
 class TestLease:
@@ -143,7 +156,8 @@ class Run:
     @property
     def stop_reason(self) -> str:
         assert self.failure is not None
-        return f"envkit: {self.failure.observed.splitlines()[0]} [{self.failure.slug}]"
+        # In few words: the summary says the rest.
+        return f"envkit: the services that the tests need cannot be had [{self.failure.slug}]"
 
     # -- start and end ------------------------------------------------------------------------
 
@@ -209,13 +223,13 @@ class Run:
         if self._mode == "off":
             pytest.skip("real services are switched off (--envkit=off or USE_REAL_SERVICES=0)")
         if self.unavailable is not None:
-            pytest.skip(_words(self.unavailable))
+            pytest.skip(_skip_words(self.unavailable))
         try:
             return stack.enter_context(self._leased(wanted, item))
         except UnavailableError as error:
             if self._mode == "auto":
                 self.unavailable = error
-                pytest.skip(_words(error))
+                pytest.skip(_skip_words(error))
             pytest.fail(_words(error), pytrace=False)
         except EnvkitError as error:
             pytest.fail(_words(error), pytrace=False)
@@ -302,6 +316,11 @@ def _sorted(wanted: Iterable[ServiceName]) -> list[ServiceName]:
     """In the one order that all use: ClickHouse takes longest, but each is started at once."""
     chosen = set(wanted)
     return [name for name in SERVICES if name in chosen]
+
+
+def _skip_words(error: EnvkitError) -> str:
+    """On one line: the short summary repeats it for each test."""
+    return one_line(_words(error))
 
 
 def _words(error: EnvkitError) -> str:

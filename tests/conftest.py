@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -124,6 +125,30 @@ class Project:
             env=os.environ | environment,
             timeout=60,
         )
+
+    def shown(self, *arguments: str, stdin: str = "", **environment: str) -> str:
+        """What a person sees of a command, exit code included, for snapshots."""
+        result = self.envkit(*arguments, stdin=stdin, **environment)
+        return self.steady(
+            f"exit code {result.returncode}\n"
+            f"-- stdout\n{result.stdout}"
+            f"-- stderr\n{result.stderr}"
+        )
+
+    def steady(self, text: str) -> str:
+        """The text with what differs from run to run or machine to machine replaced."""
+        for pattern, instead in (
+            (re.escape(str(self.root)), "PROJECT"),
+            (r"\b[a-z2-7]{32}\b", "PASSWORD"),
+            (r"\b\d+ ms\b", "N ms"),
+            (r"\(keeper \d+\)", "(keeper PID)"),
+            (r"127\.0\.0\.1:\d+", "127.0.0.1:PORT"),
+            (r"\b\d+(\.\d+){1,3}\b(?!\.\d|:PORT)", "N.N"),
+            (r"\b(lease_\d+|export)_[0-9a-f]{6}\b", r"\1_ID"),
+            (r"(?m)(?<=\S) {2,}(?=(ready|stopped|Valkey|127|\d+ lease|embedded:))", "  "),
+        ):
+            text = re.sub(pattern, instead, text)
+        return text
 
     def spawn(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         return subprocess.Popen(

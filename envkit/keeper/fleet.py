@@ -1,0 +1,144 @@
+"""All servers of a keeper, by service: one pool each, their states, and who hears of them."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from envkit import services
+from envkit.backends.site import Site
+from envkit.keeper.leases import Leases
+from envkit.keeper.pool import OwnServers, Pool, SharedServer
+from envkit.keeper.starting import Starter
+from envkit.model import ServiceName, ServiceStatus, Settings
+
+__all__ = ["Fleet", "Report"]
+
+Report = Callable[[dict[str, Any]], None]
+
+# After one has failed, the others get this long to fail too or to be ready.
+_AFTER_FAILURE_S = 0.25
+
+
+class Fleet:
+    """Servers, brought up when they are asked for."""
+
+    def __init__(self, settings: Settings, site: Site, cancelled: threading.Event) -> None:
+        self._settings = settings
+        self._logs = site.logs
+        self._starter = Starter(settings, site, cancelled, self._tell)
+        self._guard = threading.Lock()
+        self._pools: dict[ServiceName, Pool] = {}
+        self._listeners: list[Report] = []
+        self._states: dict[ServiceName, dict[str, Any]] = {}
+
+    @property
+    def failed(self) -> bool:
+        """Whether any server could not be started."""
+        return self._starter.failed
+
+    def pool(self, service: ServiceName) -> Pool:
+        """Where a service's namespaces come from; starts nothing by itself."""
+        with self._guard:
+            pool = self._pools.get(service)
+            if pool is None:
+                spec = services.load(service)
+                kind = OwnServers if spec.own_server else SharedServer
+                pool = kind(
+                    spec, self._settings.of(service), lambda name: self._starter.up(spec, name)
+                )
+                self._pools[service] = pool
+            return pool
+
+    def start(
+        self, wanted: Sequence[ServiceName], report: Report, leases: Leases
+    ) -> list[ServiceStatus]:
+        """Bring these up at the same time.
+
+        Args:
+            wanted: Which.
+            report: Gets an event for every change of a state.
+            leases: For the status that is returned.
+
+        Raises:
+            EnvkitError: The first one's that failed, in the order wanted.
+        """
+        errors: dict[ServiceName, BaseException] = {}
+        failed = threading.Event()
+
+        def one(service: ServiceName) -> None:
+            try:
+                self.pool(service).ready()
+            except BaseException as error:
+                errors[service] = error
+                failed.set()
+
+        with self._guard:
+            self._listeners.append(report)
+        threads = [threading.Thread(target=one, args=(s,), daemon=True) for s in wanted]
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                while thread.is_alive() and not failed.is_set():
+                    thread.join(0.01)
+            deadline = time.monotonic() + _AFTER_FAILURE_S
+            for thread in threads:
+                thread.join(max(0.0, deadline - time.monotonic()))
+        finally:
+            with self._guard:
+                self._listeners.remove(report)
+        for service in wanted:
+            if service in errors:
+                raise errors[service]
+        return [row for row in self.status(leases) if row.service in wanted]
+
+    def status(self, leases: Leases) -> list[ServiceStatus]:
+        """A row for each service that was ever asked for."""
+        with self._guard:
+            pools = dict(self._pools)
+            states = dict(self._states)
+        held = leases.held()
+        rows: list[ServiceStatus] = []
+        for service, pool in pools.items():
+            event = states.get(service)
+            if event is None:
+                continue  # looked at, never started
+            choice = self._starter.choice(service)
+            ups = pool.servers()
+            up = ups[0] if ups else None
+            state = event["state"]
+            if state == "ready" and up is None:
+                state = "stopped"
+            rows.append(
+                ServiceStatus(
+                    service=service,
+                    state=state,
+                    backend=choice.backend if choice else "embedded",
+                    why=choice.why if choice else "",
+                    product=up.product if up else "",
+                    version=up.greeting.version if up else "",
+                    host=up.address.host if up else "",
+                    port=up.address.port if up else 0,
+                    pid=up.server.pid if up else 0,
+                    started_ms=up.started_ms if up else 0.0,
+                    leases=sum(1 for one in held if one.endpoint.service == service),
+                )
+            )
+        return rows
+
+    def log_files(self, service: ServiceName) -> list[str]:
+        """Of a service's servers, those that have ended included."""
+        return sorted(
+            str(path) for path in self._logs.glob("*.log") if re.match(rf"{service}\b", path.name)
+        )
+
+    def _tell(self, service: ServiceName, **event: Any) -> None:
+        with self._guard:
+            self._states[service] = event
+            listeners = list(self._listeners)
+        for listener in listeners:
+            listener({"service": service, **event})

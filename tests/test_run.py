@@ -1,0 +1,326 @@
+"""`envkit run`: whose exit code it gives, which signals it passes on, what the command sees."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from inline_snapshot import snapshot
+
+if TYPE_CHECKING:
+    from conftest import Leftovers, Project
+
+# Reports for duty on stdout, then waits for a signal.
+SLEEPER = """
+import signal, sys, time
+def caught(number, _):
+    print("caught", signal.Signals(number).name, flush=True)
+    sys.exit(40 + number)
+for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGINT):
+    signal.signal(number, caught)
+print("sleeping", flush=True)
+signal.pause()
+"""
+
+
+def printing_environment() -> list[str]:
+    return [sys.executable, "-c", "import json, os; print(json.dumps(dict(os.environ)))"]
+
+
+def with_a_server_that_hangs(project: Project, timeout: str = "60s") -> tuple[str, Path]:
+    """Configure a Redis that never answers.
+
+    Returns:
+        The PATH it is found on, and a pipe that gives a line when the server was started.
+    """
+    started = project.root / "started"
+    os.mkfifo(started)
+    server = project.write(
+        "bin/redis-server",
+        "#!/bin/sh\n"
+        '[ "$1" = --version ] && echo "Redis server v=1.2.3" && exit\n'
+        "echo this server hangs\n"
+        f"echo > {shlex.quote(str(started))}\n"
+        "exec sleep 600\n",
+    )
+    server.chmod(stat.S_IRWXU)
+    project.write(
+        "envkit.toml",
+        f'services = ["redis"]\nstart_timeout = "{timeout}"\n[redis]\nversion = "1.2"\n',
+    )
+    return f"{server.parent}{os.pathsep}{os.environ['PATH']}", started
+
+
+def lines_until(process: subprocess.Popen[str], word: str) -> list[str]:
+    """What a process prints, to the line that begins with this word."""
+    assert process.stdout is not None
+    seen: list[str] = []
+    for line in process.stdout:
+        seen.append(line.rstrip())
+        if line.startswith(word):
+            return seen
+    raise AssertionError(f"{word!r} never came, but: {seen}")
+
+
+# -- exit codes -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", [0, 1, 3, 255])
+def test_exit_code_is_the_commands_own(project: Project, code: int) -> None:
+    assert project.envkit("run", "--", "sh", "-c", f"exit {code}").returncode == code
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV])
+def test_command_killed_by_a_signal_gives_128_and_its_number(
+    project: Project, number: signal.Signals
+) -> None:
+    ended = project.envkit("run", "--", "sh", "-c", f"kill -{number.value} $$")
+    assert ended.returncode == 128 + number
+
+
+def test_command_that_does_not_exist_gives_127_and_starts_nothing(
+    project: Project, leftovers: Leftovers
+) -> None:
+    assert project.shown("run", "--", "no-such-command") == snapshot()
+    assert not leftovers.all()
+
+
+def test_path_that_does_not_exist_gives_127(project: Project) -> None:
+    assert project.shown("run", "--", "./no/such") == snapshot()
+
+
+def test_file_that_is_not_executable_gives_126_and_starts_nothing(
+    project: Project, leftovers: Leftovers
+) -> None:
+    project.write("script", "#!/bin/sh\n")
+    assert project.shown("run", "--", "./script") == snapshot()
+    assert not leftovers.all()
+
+
+def test_directory_as_the_command_gives_126(project: Project) -> None:
+    (project.root / "tool").mkdir()
+    assert project.shown("run", "--", "./tool") == snapshot()
+
+
+def test_script_with_a_missing_interpreter_gives_127(project: Project) -> None:
+    script = project.write("script", "#!/no/such/interpreter\n")
+    script.chmod(stat.S_IRWXU)
+    assert project.shown("run", "--", "./script") == snapshot()
+
+
+def test_file_in_no_format_the_kernel_knows_gives_126(project: Project) -> None:
+    script = project.write("script", "\x00\x01")
+    script.chmod(stat.S_IRWXU)
+    assert project.shown("run", "--", "./script") == snapshot()
+
+
+def test_command_is_found_on_the_path_of_a_virtual_environment(project: Project) -> None:
+    script = project.write("bin/greet", "#!/bin/sh\necho hello\n")
+    script.chmod(stat.S_IRWXU)
+    path = f"{script.parent}{os.pathsep}{os.environ['PATH']}"
+    assert project.envkit("run", "--", "greet", PATH=path).stdout == "hello\n"
+
+
+def test_no_command_gives_125_and_says_where_it_goes(project: Project) -> None:
+    assert project.shown("run") == snapshot()
+
+
+def test_nothing_after_the_dashes_gives_125(project: Project) -> None:
+    assert project.shown("run", "redis", "--") == snapshot()
+
+
+def test_forgotten_dashes_are_put_in_the_hint(project: Project) -> None:
+    assert project.shown("run", "redis", "pytest", "tests") == snapshot()
+
+
+def test_unknown_service_gives_125(project: Project) -> None:
+    assert project.shown("run", "mysql", "--", "true") == snapshot()
+
+
+def test_unknown_option_gives_125(project: Project) -> None:
+    assert project.shown("run", "--bakend", "x", "--", "true") == snapshot()
+
+
+def test_unusable_configuration_gives_125(project: Project) -> None:
+    project.write("envkit.toml", "services = [")
+    assert project.shown("run", "--", "true") == snapshot()
+
+
+def test_services_that_cannot_be_had_give_125(project: Project) -> None:
+    assert project.shown("run", "--backend", "docker", "--", "true") == snapshot()
+
+
+def test_options_after_the_dashes_belong_to_the_command(project: Project) -> None:
+    ended = project.envkit("run", "--", "echo", "--help", "--", "-x")
+    assert ended.stdout == "--help -- -x\n"
+
+
+# -- signals --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
+def test_signal_sent_to_envkit_reaches_the_command(
+    project: Project, leftovers: Leftovers, number: signal.Signals
+) -> None:
+    running = project.spawn("run", "--", sys.executable, "-c", SLEEPER)
+    lines_until(running, "sleeping")
+    running.send_signal(number)
+    assert running.communicate()[0] == f"caught {number.name}\n"
+    assert running.returncode == 40 + number
+    assert not leftovers.wait_until_none()
+
+
+def test_ctrl_c_reaches_the_command_and_we_clean_up(project: Project, leftovers: Leftovers) -> None:
+    running = subprocess.Popen(
+        [sys.executable, "-m", "envkit", "run", "--", sys.executable, "-c", SLEEPER],
+        cwd=project.root,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        process_group=0,
+    )
+    lines_until(running, "sleeping")
+    os.killpg(running.pid, signal.SIGINT)  # what a terminal does
+    assert running.communicate()[0] == "caught SIGINT\n"
+    assert running.returncode == 40 + signal.SIGINT
+    assert not leftovers.wait_until_none()
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)]
+)
+@pytest.mark.parametrize("command", [["run", "--", "true"], ["up"]], ids=["run", "up"])
+def test_signal_while_services_start_ends_the_start_and_leaves_nothing(
+    project: Project,
+    leftovers: Leftovers,
+    command: list[str],
+    number: signal.Signals,
+    code: int,
+) -> None:
+    path, started = with_a_server_that_hangs(project)
+    running = project.spawn(*command, PATH=path)
+    started.read_text()
+    running.send_signal(number)
+    said, _ = running.communicate()
+    assert (said, running.returncode) == ("interrupted\n" if code == 130 else "", code)
+    assert not leftovers.wait_until_none()
+
+
+def test_command_gets_the_default_answer_to_ctrl_c(project: Project) -> None:
+    assert project.envkit("run", "--", "sh", "-c", "kill -INT $$").returncode == 130
+
+
+# -- what the command sees ------------------------------------------------------------------------
+
+
+def test_command_reaches_its_services_by_the_environment(project: Project) -> None:
+    code = "import os, redis; print(redis.Redis.from_url(os.environ['REDIS_URL']).ping())"
+    assert project.envkit("run", "--", sys.executable, "-c", code).stdout == "True\n"
+
+
+def test_variables_that_would_send_libpq_elsewhere_are_taken_away(project: Project) -> None:
+    code = (
+        "import os, psycopg; print(psycopg.connect().execute('SELECT current_user').fetchone()[0]);"
+        "print(os.environ['PGUSER']); print(*(n for n in os.environ if n.startswith('PG')))"
+    )
+    ended = project.envkit(
+        "run",
+        "postgres",
+        "--",
+        sys.executable,
+        "-c",
+        code,
+        PGHOSTADDR="192.0.2.1",
+        PGSERVICE="production",
+        PGSSLMODE="verify-full",
+        PGOPTIONS="-c no_such_setting=1",
+        PGHOST="production.example",
+    )
+    connected, named, names = ended.stdout.splitlines()
+    assert connected == named
+    assert set(names.split()) == {"PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGDATABASE"}
+
+
+def test_variables_of_services_that_were_not_asked_for_stay(project: Project) -> None:
+    ended = project.envkit("run", "redis", "--", *printing_environment(), PGSERVICE="mine")
+    assert json.loads(ended.stdout)["PGSERVICE"] == "mine"
+
+
+def test_project_gets_the_names_of_variables_that_it_configured(project: Project) -> None:
+    project.write(
+        "envkit.toml",
+        'services = ["redis"]\n[env]\nCACHE_URL = "redis.url"\nCACHE_PORT = "redis.port"\n',
+    )
+    seen = json.loads(project.envkit("run", "--", *printing_environment()).stdout)
+    assert seen["CACHE_URL"] == seen["REDIS_URL"]
+    assert seen["CACHE_URL"].endswith(f":{seen['CACHE_PORT']}/0")
+
+
+def test_command_reads_our_standard_input(project: Project) -> None:
+    assert project.envkit("run", "--", "cat", stdin="some data").stdout == "some data"
+
+
+def test_standard_output_is_the_commands_alone(project: Project) -> None:
+    assert project.shown("run", "--", "echo", "hello") == snapshot()
+
+
+def test_command_runs_in_the_directory_it_was_started_in(project: Project) -> None:
+    below = project.root / "below"
+    below.mkdir()
+    ended = subprocess.run(
+        [sys.executable, "-m", "envkit", "run", "--", "pwd"],
+        cwd=below,
+        capture_output=True,
+        text=True,
+    )
+    assert Path(ended.stdout.strip()).samefile(below)
+
+
+def test_lease_is_the_runs_own_beside_what_is_up(project: Project) -> None:
+    project.envkit("up")
+    exported = json.loads(project.envkit("export", "--format", "json").stdout)
+    seen = json.loads(project.envkit("run", "--", *printing_environment()).stdout)
+    assert seen["REDIS_URL"] != exported["services"]["redis"]["url"]
+
+
+def test_lease_is_given_back_at_the_end_beside_what_is_up(project: Project) -> None:
+    project.envkit("up")
+    project.envkit("run", "--", "true")
+    [keeper] = json.loads(project.envkit("status", "--format", "json").stdout)["keepers"]
+    assert keeper["services"][0]["leases"] == 0
+
+
+def test_nothing_is_left_when_the_command_has_ended(project: Project, leftovers: Leftovers) -> None:
+    project.envkit("run", "--", "true")
+    assert not leftovers.all()
+
+
+def test_program_that_outlives_the_command_does_not_hold_the_services(
+    project: Project, leftovers: Leftovers
+) -> None:
+    ended = project.envkit("run", "--", "sh", "-c", "sleep 600 >&- 2>&- <&- & echo $!")
+    try:
+        assert not leftovers.wait_until_none()
+    finally:
+        os.kill(int(ended.stdout), signal.SIGKILL)
+
+
+def test_server_that_never_answers_is_an_error_with_its_log(
+    project: Project, leftovers: Leftovers
+) -> None:
+    path, started = with_a_server_that_hangs(project, timeout="300ms")
+    descriptor = os.open(started, os.O_RDWR)  # so that nobody waits for a reader
+    try:
+        assert project.shown("run", "--", "true", PATH=path) == snapshot()
+    finally:
+        os.close(descriptor)
+    assert not leftovers.wait_until_none()
