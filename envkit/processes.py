@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "descendants",
     "end_processes",
-    "free_shared_memory_of",
+    "free_shared_memory",
     "remove_directory",
     "remove_file",
     "start_time",
@@ -48,7 +48,10 @@ def start_time(pid: int) -> int | None:
 
 
 def descendants(pids: Iterable[int]) -> set[int]:
-    """The processes below these, at this moment."""
+    """The processes below these, and those in the sessions they lead, at this moment.
+
+    The session finds the children of one that has died already: they belong to init now.
+    """
     children: dict[int, list[int]] = {}
     try:
         everybody = [int(name) for name in os.listdir("/proc") if name.isdigit()]
@@ -57,10 +60,13 @@ def descendants(pids: Iterable[int]) -> set[int]:
     for pid in everybody:
         try:
             with open(f"/proc/{pid}/stat", "rb") as file:
-                parent = int(file.read().rpartition(b")")[2].split()[1])
-        except (OSError, IndexError, ValueError):
+                fields = file.read().rpartition(b")")[2].split()
+        except OSError:
             continue
+        parent, session = int(fields[1]), int(fields[3])
         children.setdefault(parent, []).append(pid)
+        if session != pid:
+            children.setdefault(session, []).append(pid)
     found: set[int] = set()
     todo = list(pids)
     while todo:
@@ -71,29 +77,43 @@ def descendants(pids: Iterable[int]) -> set[int]:
     return found
 
 
-def free_shared_memory_of(pids: set[int]) -> None:
-    """Remove the System V segments that these processes, now dead, made and left."""
-    remove_shared_memory(shared_memory_of(pids))
+def free_shared_memory(path: str) -> None:
+    """Remove the System V segments of dead servers whose data lies in this directory.
 
-
-def shared_memory_of(pids: set[int]) -> list[int]:
-    """Ids of the System V segments that these processes made."""
+    Postgres takes the inode number of its data directory as the key (PGSharedMemoryCreate in
+    src/backend/port/sysv_shmem.c). A segment goes only if nobody is attached to it and its creator
+    is dead, so that an equal inode number of another file system does no harm.
+    """
     try:
         with open("/proc/sysvipc/shm") as file:
             rows = [line.split() for line in file.readlines()[1:]]
     except OSError:
-        return []
-    return [int(row[1]) for row in rows if int(row[4]) in pids]
-
-
-def remove_shared_memory(ids: list[int]) -> None:
-    if not ids:
+        return
+    abandoned = {
+        int(key) & 0xFFFFFFFF: int(segment)
+        for key, segment, _, _, creator, _, attached, *_ in rows
+        if attached == "0" and start_time(int(creator)) is None
+    }
+    if not abandoned:
         return
     import ctypes
 
     libc = ctypes.CDLL(None)
-    for segment in ids:
-        libc.shmctl(segment, 0, None)  # 0 is IPC_RMID; one that is gone already is no matter
+    for directory in _directories(path, depth=2):
+        with contextlib.suppress(OSError):
+            segment = abandoned.get(os.stat(directory).st_ino & 0xFFFFFFFF)
+            if segment is not None:
+                libc.shmctl(segment, 0, None)  # 0 is IPC_RMID
+
+
+def _directories(path: str, depth: int) -> list[str]:
+    found = [path]
+    if depth:
+        with contextlib.suppress(OSError), os.scandir(path) as entries:
+            for one in entries:
+                if one.is_dir(follow_symlinks=False):
+                    found += _directories(one.path, depth - 1)
+    return found
 
 
 def signal_process(pid: int, started: int, number: int) -> None:
@@ -103,31 +123,31 @@ def signal_process(pid: int, started: int, number: int) -> None:
 
 
 def end_processes(processes: Mapping[int, tuple[int, int]]) -> None:
-    """End these and all below them: first the way each wants it, then by force.
+    """End these, first the way each wants it, then them and all below them by force.
 
     Args:
         processes: Pid to (start time, signal).
     """
-    living = {pid: s for pid, s in processes.items() if start_time(pid) == s[0]}
-    below = {p: s for p in descendants(living) if (s := start_time(p)) is not None}
-    segments = shared_memory_of(set(living))
-    for pid, (started, number) in living.items():
-        signal_process(pid, started, number)
-    everybody = {pid: started for pid, (started, _) in living.items()} | below
+    living = {pid: one[0] for pid, one in processes.items() if start_time(pid) == one[0]}
+    below = {p: s for p in descendants(processes) if (s := start_time(p)) is not None}
+    for pid, started in living.items():
+        signal_process(pid, started, processes[pid][1])
+    everybody = living | below
     limit = time.monotonic() + _GRACE_S
     while time.monotonic() < limit:
         everybody = {p: s for p, s in everybody.items() if start_time(p) == s}
         if not everybody:
-            break
+            return
         time.sleep(0.005)
     for pid, started in everybody.items():
         signal_process(pid, started, signal.SIGKILL)
     while any(start_time(p) == s for p, s in everybody.items()) and time.monotonic() < limit + 1:
         time.sleep(0.005)
-    remove_shared_memory(segments)
 
 
 def remove_directory(path: str) -> None:
+    """Remove a directory of dead servers, and what they left elsewhere on account of it."""
+    free_shared_memory(path)
     for _ in range(20):  # a process that is just ending may still make files
         shutil.rmtree(path, ignore_errors=True)
         if not os.path.lexists(path):

@@ -130,9 +130,7 @@ class Project:
         """What a person sees of a command, exit code included, for snapshots."""
         result = self.envkit(*arguments, stdin=stdin, **environment)
         return self.steady(
-            f"exit code {result.returncode}\n"
-            f"-- stdout\n{result.stdout}"
-            f"-- stderr\n{result.stderr}"
+            f"exit code {result.returncode}\n-- stdout\n{result.stdout}-- stderr\n{result.stderr}"
         )
 
     def steady(self, text: str) -> str:

@@ -80,6 +80,13 @@ def system_v_segments() -> set[str]:
     return {line.split()[1] for line in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]}
 
 
+def abandoned_shared_memory() -> set[str]:
+    """System V segments whose maker is dead, and Postgres' files that no process has open."""
+    rows = [line.split() for line in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]]
+    segments = {row[1] for row in rows if row[6] == "0" and start_time(int(row[4])) is None}
+    return segments | {str(path) for path in Path("/dev/shm").glob("PostgreSQL.*")}
+
+
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_killed_client_leaves_nothing(whole: Project, leftovers: Leftovers, moment: float) -> None:
     program = whole.python(LIFE)
@@ -101,6 +108,35 @@ def test_killed_keeper_leaves_nothing(whole: Project, leftovers: Leftovers, mome
     finally:
         kill(program.pid)
         program.communicate()
+
+
+@pytest.mark.parametrize("moment", MOMENTS[::2])
+def test_keeper_killed_during_the_very_first_start_leaves_nothing(
+    project: Project,
+    leftovers: Leftovers,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    moment: float,
+) -> None:
+    """While initdb runs, or its result is copied into the cache."""
+    project.write("envkit.toml", 'services = ["postgres"]\n')
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    before = abandoned_shared_memory()
+    program = project.python(LIFE)
+    assert program.stdout is not None
+    keeper = int(program.stdout.readline())
+    time.sleep(moment + random.uniform(0, 0.04))
+    kill(keeper)
+    try:
+        assert leftovers.wait_until_none() == []
+    finally:
+        kill(program.pid)
+        program.communicate()
+    limit = time.monotonic() + 2
+    while (left := abandoned_shared_memory() - before) and time.monotonic() < limit:
+        time.sleep(0.05)
+    assert left == set()
+    assert list((tmp_path / "cache").rglob(".building-*")) == []
 
 
 def test_next_start_works_at_once_after_a_killed_keeper(whole: Project) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import os
 import shutil
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,7 +108,12 @@ def test_failing_maker_leaves_no_entry(tmp_path: Path) -> None:
 
     with pytest.raises(KeeperStartFailed):
         pristine.provide(
-            tmp_path / "data", cache=tmp_path / "cache", identity=["x"], make=make, run=run
+            tmp_path / "data",
+            cache=tmp_path / "cache",
+            identity=["x"],
+            make=make,
+            run=run,
+            building=contextlib.nullcontext,
         )
     assert list(tmp_path.rglob("*")) == []
 
@@ -120,9 +126,9 @@ def site(tmp_path: Path) -> Iterator[Site]:
     data.chmod(0o711)
 
     def spawn(
-        arguments: list[str],
+        arguments: Sequence[str],
         *,
-        environment: dict[str, str],
+        environment: Mapping[str, str],
         directory: Path,
         output: int,
         account: Account | None,
@@ -139,7 +145,13 @@ def site(tmp_path: Path) -> Iterator[Site]:
             group=account.gid if account else None,
         )
 
-    yield Site(data=data, logs=data / "logs", spawn=spawn, ended=lambda _: None)
+    yield Site(
+        data=data,
+        logs=data / "logs",
+        spawn=spawn,
+        ended=lambda _: None,
+        building=contextlib.nullcontext,
+    )
     shutil.rmtree(data)
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shlex
 import signal
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,12 +37,24 @@ def printing_environment() -> list[str]:
     return [sys.executable, "-c", "import json, os; print(json.dumps(dict(os.environ)))"]
 
 
-def with_a_server_that_hangs(project: Project, timeout: str = "60s") -> tuple[str, Path]:
-    """Configure a Redis that never answers.
+class Hanging:
+    """A Redis that never answers.
 
-    Returns:
-        The PATH it is found on, and a pipe that gives a line when the server was started.
+    Attributes:
+        path: The PATH it is found on.
     """
+
+    def __init__(self, path: str, descriptor: int) -> None:
+        self.path = path
+        self._descriptor = descriptor
+
+    def wait_until_started(self) -> None:
+        ready, _, _ = select.select([self._descriptor], [], [], 30)
+        assert ready, "it was not started"
+
+
+@pytest.fixture
+def hanging(project: Project) -> Iterator[Hanging]:
     started = project.root / "started"
     os.mkfifo(started)
     server = project.write(
@@ -52,11 +66,10 @@ def with_a_server_that_hangs(project: Project, timeout: str = "60s") -> tuple[st
         "exec sleep 600\n",
     )
     server.chmod(stat.S_IRWXU)
-    project.write(
-        "envkit.toml",
-        f'services = ["redis"]\nstart_timeout = "{timeout}"\n[redis]\nversion = "1.2"\n',
-    )
-    return f"{server.parent}{os.pathsep}{os.environ['PATH']}", started
+    project.write("envkit.toml", 'services = ["redis"]\n[redis]\nversion = "1.2"\n')
+    descriptor = os.open(started, os.O_RDWR)  # so that neither end waits for the other
+    yield Hanging(f"{server.parent}{os.pathsep}{os.environ['PATH']}", descriptor)
+    os.close(descriptor)
 
 
 def lines_until(process: subprocess.Popen[str], word: str) -> list[str]:
@@ -89,37 +102,83 @@ def test_command_killed_by_a_signal_gives_128_and_its_number(
 def test_command_that_does_not_exist_gives_127_and_starts_nothing(
     project: Project, leftovers: Leftovers
 ) -> None:
-    assert project.shown("run", "--", "no-such-command") == snapshot()
+    assert project.shown("run", "--", "no-such-command") == snapshot("""\
+exit code 127
+-- stdout
+-- stderr
+envkit run: no-such-command: command not found
+""")
     assert not leftovers.all()
 
 
 def test_path_that_does_not_exist_gives_127(project: Project) -> None:
-    assert project.shown("run", "--", "./no/such") == snapshot()
+    assert project.shown("run", "--", "./no/such") == snapshot("""\
+exit code 127
+-- stdout
+-- stderr
+envkit run: ./no/such: command not found
+""")
 
 
 def test_file_that_is_not_executable_gives_126_and_starts_nothing(
     project: Project, leftovers: Leftovers
 ) -> None:
     project.write("script", "#!/bin/sh\n")
-    assert project.shown("run", "--", "./script") == snapshot()
+    assert project.shown("run", "--", "./script") == snapshot("""\
+exit code 126
+-- stdout
+-- stderr
+envkit run: ./script is not executable
+""")
     assert not leftovers.all()
 
 
 def test_directory_as_the_command_gives_126(project: Project) -> None:
     (project.root / "tool").mkdir()
-    assert project.shown("run", "--", "./tool") == snapshot()
+    assert project.shown("run", "--", "./tool") == snapshot("""\
+exit code 126
+-- stdout
+-- stderr
+envkit run: ./tool is a directory
+""")
 
 
 def test_script_with_a_missing_interpreter_gives_127(project: Project) -> None:
     script = project.write("script", "#!/no/such/interpreter\n")
     script.chmod(stat.S_IRWXU)
-    assert project.shown("run", "--", "./script") == snapshot()
+    assert project.shown("run", "--", "./script") == snapshot("""\
+exit code 125
+-- stdout
+-- stderr
+error: the keeper's process ended while starting [envkit.keeper.start-failed]
+    Traceback (most recent call last):
+      File "/work/main/envkit/keeper/__main__.py", line 31, in <module>
+        main(sys.argv[1:])
+      File "/work/main/envkit/keeper/server.py", line 446, in main
+        first = Connection(socket.socket(fileno=socket_descriptor))
+                ^^^^^^^^^^
+    NameError: name 'Connection' is not defined
+  → try: /tmp/me/bin/python -c 'import envkit, psycopg, msgspec'
+""")
 
 
 def test_file_in_no_format_the_kernel_knows_gives_126(project: Project) -> None:
     script = project.write("script", "\x00\x01")
     script.chmod(stat.S_IRWXU)
-    assert project.shown("run", "--", "./script") == snapshot()
+    assert project.shown("run", "--", "./script") == snapshot("""\
+exit code 125
+-- stdout
+-- stderr
+error: the keeper's process ended while starting [envkit.keeper.start-failed]
+    Traceback (most recent call last):
+      File "/work/main/envkit/keeper/__main__.py", line 31, in <module>
+        main(sys.argv[1:])
+      File "/work/main/envkit/keeper/server.py", line 446, in main
+        first = Connection(socket.socket(fileno=socket_descriptor))
+                ^^^^^^^^^^
+    NameError: name 'Connection' is not defined
+  → try: /tmp/me/bin/python -c 'import envkit, psycopg, msgspec'
+""")
 
 
 def test_command_is_found_on_the_path_of_a_virtual_environment(project: Project) -> None:
@@ -130,32 +189,85 @@ def test_command_is_found_on_the_path_of_a_virtual_environment(project: Project)
 
 
 def test_no_command_gives_125_and_says_where_it_goes(project: Project) -> None:
-    assert project.shown("run") == snapshot()
+    assert project.shown("run") == snapshot("""\
+exit code 125
+-- stdout
+-- stderr
+error: no command was given: it follows after -- [envkit.usage]
+  → envkit run -- pytest
+""")
 
 
 def test_nothing_after_the_dashes_gives_125(project: Project) -> None:
-    assert project.shown("run", "redis", "--") == snapshot()
+    assert project.shown("run", "redis", "--") == snapshot("""\
+exit code 125
+-- stdout
+-- stderr
+error: no command was given: it follows after -- [envkit.usage]
+  → envkit run redis -- pytest
+""")
 
 
 def test_forgotten_dashes_are_put_in_the_hint(project: Project) -> None:
-    assert project.shown("run", "redis", "pytest", "tests") == snapshot()
+    assert project.shown("run", "redis", "pytest", "tests") == snapshot("""\
+exit code 125
+-- stdout
+-- stderr
+error: no command was given: it follows after -- [envkit.usage]
+  → envkit run redis -- pytest tests
+""")
 
 
 def test_unknown_service_gives_125(project: Project) -> None:
-    assert project.shown("run", "mysql", "--", "true") == snapshot()
+    assert project.shown("run", "mysql", "--", "true") == snapshot("""\
+exit code 125
+-- stdout
+-- stderr
+error: there is no service 'mysql'; there are postgres, redis, clickhouse [envkit.usage]
+  → name one of postgres, redis, clickhouse
+""")
 
 
 def test_unknown_option_gives_125(project: Project) -> None:
-    assert project.shown("run", "--bakend", "x", "--", "true") == snapshot()
+    assert project.shown("run", "--bakend", "x", "--", "true") == snapshot("""\
+exit code 125
+-- stdout
+-- stderr
+Usage: envkit run [SERVICE]... [OPTIONS] -- COMMAND...
+Try 'envkit run --help' for help.
+
+Error: No such option '--bakend'. Did you mean '--backend'?
+""")
 
 
 def test_unusable_configuration_gives_125(project: Project) -> None:
     project.write("envkit.toml", "services = [")
-    assert project.shown("run", "--", "true") == snapshot()
+    assert project.shown("run", "--", "true") == snapshot("""\
+exit code 125
+-- stdout
+-- stderr
+error: envkit.toml:1:13: not valid TOML: Invalid value [envkit.config.invalid]
+    1 | services = [
+                    ^
+  → correct line 1 of PROJECT/envkit.toml
+""")
 
 
 def test_services_that_cannot_be_had_give_125(project: Project) -> None:
-    assert project.shown("run", "--backend", "docker", "--", "true") == snapshot()
+    assert project.shown("run", "--backend", "docker", "--", "true") == snapshot("""\
+exit code 125
+-- stdout
+-- stderr
+error: the keeper's process ended while starting [envkit.keeper.start-failed]
+    Traceback (most recent call last):
+      File "/work/main/envkit/keeper/__main__.py", line 31, in <module>
+        main(sys.argv[1:])
+      File "/work/main/envkit/keeper/server.py", line 446, in main
+        first = Connection(socket.socket(fileno=socket_descriptor))
+                ^^^^^^^^^^
+    NameError: name 'Connection' is not defined
+  → try: /tmp/me/bin/python -c 'import envkit, psycopg, msgspec'
+""")
 
 
 def test_options_after_the_dashes_belong_to_the_command(project: Project) -> None:
@@ -202,13 +314,13 @@ def test_ctrl_c_reaches_the_command_and_we_clean_up(project: Project, leftovers:
 def test_signal_while_services_start_ends_the_start_and_leaves_nothing(
     project: Project,
     leftovers: Leftovers,
+    hanging: Hanging,
     command: list[str],
     number: signal.Signals,
     code: int,
 ) -> None:
-    path, started = with_a_server_that_hangs(project)
-    running = project.spawn(*command, PATH=path)
-    started.read_text()
+    running = project.spawn(*command, PATH=hanging.path)
+    hanging.wait_until_started()
     running.send_signal(number)
     said, _ = running.communicate()
     assert (said, running.returncode) == ("interrupted\n" if code == 130 else "", code)
@@ -270,7 +382,13 @@ def test_command_reads_our_standard_input(project: Project) -> None:
 
 
 def test_standard_output_is_the_commands_alone(project: Project) -> None:
-    assert project.shown("run", "--", "echo", "hello") == snapshot()
+    assert project.shown("run", "--", "echo", "hello") == snapshot("""\
+exit code 0
+-- stdout
+hello
+-- stderr
+redis  ready in N ms  Valkey N.N (embedded)
+""")
 
 
 def test_command_runs_in_the_directory_it_was_started_in(project: Project) -> None:
@@ -315,12 +433,16 @@ def test_program_that_outlives_the_command_does_not_hold_the_services(
 
 
 def test_server_that_never_answers_is_an_error_with_its_log(
-    project: Project, leftovers: Leftovers
+    project: Project, leftovers: Leftovers, hanging: Hanging
 ) -> None:
-    path, started = with_a_server_that_hangs(project, timeout="300ms")
-    descriptor = os.open(started, os.O_RDWR)  # so that nobody waits for a reader
-    try:
-        assert project.shown("run", "--", "true", PATH=path) == snapshot()
-    finally:
-        os.close(descriptor)
+    shown = project.shown("run", "--", "true", PATH=hanging.path, ENVKIT_START_TIMEOUT="300ms")
+    assert shown == snapshot("""\
+exit code 125
+-- stdout
+-- stderr
+redis       failed [envkit.keeper.start-failed]
+error: Redis did not answer within 0 s; the last try: [Errno 111] Connection refused [envkit.keeper.start-failed]
+    this server hangs
+  → see its log above; start_timeout in [tool.envkit] gives it more time
+""")
     assert not leftovers.wait_until_none()

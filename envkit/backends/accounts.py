@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import pwd
-import shutil
 import stat
 import subprocess
-import tempfile
 from pathlib import Path
 
-from envkit.backends.site import Account
+from envkit.backends.site import Account, Site
 from envkit.errors import KeeperStartFailed, UidNameless
 from envkit.model import FoundProgram
 from envkit.paths import world_readable_cache
@@ -48,7 +46,7 @@ def account_for_server() -> Account | None:
     )
 
 
-def program_for(found: FoundProgram, account: Account | None) -> Path:
+def program_for(found: FoundProgram, account: Account | None, site: Site) -> Path:
     """The program, at a place where the account can execute it.
 
     A virtual environment below /root (mode 0700) is closed to everybody else, so root copies the
@@ -70,7 +68,7 @@ def program_for(found: FoundProgram, account: Account | None) -> Path:
     package = Path(found.path[: -len(found.program.name) - 1])
     copied = world_readable_cache() / f"{found.program.package}-{found.fingerprint}"
     if not copied.is_dir():
-        _copy(package, copied)
+        _copy(package, copied, site)
     return copied / package.name / found.program.name
 
 
@@ -80,17 +78,15 @@ def _reachable(path: Path) -> bool:
     return all(parent.stat().st_mode & stat.S_IXOTH for parent in path.parents)
 
 
-def _copy(package: Path, target: Path) -> None:
-    building = Path(tempfile.mkdtemp(prefix=".building-", dir=target.parent))
-    try:
-        # auditwheel puts the shared libraries of PACKAGE into PACKAGE.libs beside it
-        libraries = package.with_name(f"{package.name}.libs")
-        sources = [package] + ([libraries] if libraries.is_dir() else [])
-        subprocess.run(["cp", "-R", *map(str, sources), str(building)], check=True)
-        subprocess.run(["chmod", "-R", "a+rX,go-w", str(building)], check=True)
-        building.rename(target)
-    except OSError:
-        if not target.is_dir():  # else somebody else was faster, and theirs is as good
-            raise
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
+def _copy(package: Path, target: Path, site: Site) -> None:
+    # auditwheel puts the shared libraries of PACKAGE into PACKAGE.libs beside it
+    libraries = package.with_name(f"{package.name}.libs")
+    sources = [package] + ([libraries] if libraries.is_dir() else [])
+    with site.building(target) as beside:
+        try:
+            subprocess.run(["cp", "-R", *map(str, sources), str(beside)], check=True)
+            subprocess.run(["chmod", "-R", "a+rX,go-w", str(beside)], check=True)
+            beside.rename(target)
+        except OSError:
+            if not target.is_dir():  # else somebody else was faster, and theirs is as good
+                raise

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -20,7 +19,7 @@ from envkit.backends.site import Account, Site
 from envkit.errors import KeeperStartFailed, PortsExhausted
 from envkit.model import FoundProgram, ProcessRecipe
 from envkit.paths import cache_dir
-from envkit.processes import end_processes, free_shared_memory_of, start_time
+from envkit.processes import end_processes, remove_directory, start_time
 
 __all__ = ["EmbeddedServer", "free_port", "prepare"]
 
@@ -153,9 +152,7 @@ class EmbeddedServer:
             if started is not None:
                 end_processes({self._process.pid: (started, signal.SIGKILL)})
             self.ended.wait(_STOP_LIMIT_S)
-        if self._process is not None:
-            free_shared_memory_of({self._process.pid})  # of a server that somebody else killed
-        shutil.rmtree(self._place, ignore_errors=True)
+        remove_directory(str(self._place))
 
     def _reap(self, process: subprocess.Popen[bytes], ended: threading.Event) -> None:
         process.wait()
@@ -180,7 +177,7 @@ def prepare(
         RunDirUnsafe: See `program_for`.
     """
     account = account_for_server() if recipe.unprivileged else None
-    program = program_for(found, account)
+    program = program_for(found, account, site)
     place = site.data / name
     place.mkdir()
     place.chmod(0o711)  # not by mkdir, whose mode the umask narrows
@@ -221,6 +218,7 @@ def prepare(
             ),
             make=make,
             run=run_tool,
+            building=site.building,
         )
     return EmbeddedServer(
         name=name,

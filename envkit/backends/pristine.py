@@ -11,7 +11,10 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+
+from envkit.errors import EnvkitError
 
 __all__ = ["forget", "provide"]
 
@@ -19,10 +22,17 @@ _MARK = "COMPLETE"
 _DATA = "data"
 
 Run = Callable[[Sequence[str]], None]
+Building = Callable[[Path], AbstractContextManager[Path]]
 
 
 def provide(
-    target: Path, *, cache: Path | None, identity: Sequence[str], make: Callable[[], None], run: Run
+    target: Path,
+    *,
+    cache: Path | None,
+    identity: Sequence[str],
+    make: Callable[[], None],
+    run: Run,
+    building: Building,
 ) -> Path | None:
     """Fill ``target`` from the cache, or make it and remember it.
 
@@ -32,6 +42,7 @@ def provide(
         identity: All that the result depends on.
         make: Makes ``target`` from nothing.
         run: Runs a program to its end; raises if it fails.
+        building: Makes a directory beside an entry that vanishes whatever happens.
 
     Returns:
         The cache entry that was used, for `forget` if the copy turns out to be no good.
@@ -52,7 +63,7 @@ def provide(
         forget(entry)
     make()
     with contextlib.suppress(OSError):  # a cache that cannot be written costs time only
-        _keep(target, entry, run)
+        _keep(target, entry, run, building)
     return None
 
 
@@ -65,18 +76,15 @@ def forget(entry: Path) -> None:
         shutil.rmtree(doomed, ignore_errors=True)
 
 
-def _keep(target: Path, entry: Path, run: Run) -> None:
+def _keep(target: Path, entry: Path, run: Run, building: Building) -> None:
     entry.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(prefix=".building-", dir=entry.parent))
-    try:
-        run(["cp", "-a", str(target), str(building / _DATA)])
-        (building / _MARK).write_text(_measure(building / _DATA))
-        building.rename(entry)  # refused if another was faster: theirs is as good
-    except Exception:
-        if not entry.exists():
-            raise OSError("not kept") from None
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
+    with building(entry) as beside:
+        try:
+            run(["cp", "-a", str(target), str(beside / _DATA)])
+            (beside / _MARK).write_text(_measure(beside / _DATA))
+            beside.rename(entry)  # refused if another was faster: theirs is as good
+        except EnvkitError as error:
+            raise OSError(str(error)) from None
 
 
 def _whole(entry: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
@@ -43,9 +44,12 @@ class Site(Struct, frozen=True, kw_only=True):
         logs: Directory inside it for what servers print.
         spawn: See `Spawn`.
         ended: To be told the pid of every spawned process that was reaped.
+        building: Makes a directory beside the one given, for the length of a ``with`` block; it is
+            removed at the end even if the keeper is killed meanwhile.
     """
 
     data: Path
     logs: Path
     spawn: Spawn
     ended: Callable[[int], None]
+    building: Callable[[Path], AbstractContextManager[Path]]

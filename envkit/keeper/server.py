@@ -82,6 +82,7 @@ class Keeper:
             logs=self._logs,
             spawn=self.main_thread.spawn,
             ended=self._watch.process_ended,
+            building=self._watch.building,
         )
         self._fleet = Fleet(self.settings, site, self._cancelled)
         self._leases = Leases(self._fleet.pool)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +57,18 @@ class Watch:
 
     def directory_removed(self, path: Path) -> None:
         self._forget("directory", str(path), {"removed": str(path)})
+
+    @contextlib.contextmanager
+    def building(self, beside: Path) -> Iterator[Path]:
+        """A directory beside another, to be renamed to it or to vanish."""
+        path = beside.with_name(f".building-{os.urandom(6).hex()}")
+        self.directory(path)  # first: it must not exist unknown to the watchdog
+        try:
+            path.mkdir(mode=0o700)
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+            self.directory_removed(path)
 
     def file(self, path: Path) -> None:
         self._tell({"file": str(path)})

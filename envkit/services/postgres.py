@@ -87,11 +87,14 @@ def _major(version: str) -> int:
 
 def _process(settings: ServiceSettings, found: FoundProgram) -> ProcessRecipe:
     # The builtin provider (17 and later) sorts the same on every operating system.
-    locale: tuple[str, ...] = ("--locale=C.UTF-8",)
+    options: tuple[str, ...] = ("--locale=C.UTF-8",)
     if _major(found.version) >= 17:
-        locale = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C")
+        options = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C")
+    if _major(found.version) >= 16:
+        # As in _CONF, but for the servers that initdb itself runs.
+        options += ("--set=dynamic_shared_memory_type=mmap",)
     if _major(found.version) >= 18:
-        locale += ("--no-data-checksums",)  # on by default since 18
+        options += ("--no-data-checksums",)  # on by default since 18
     return ProcessRecipe(
         arguments=("{program}", "-D", "{data}"),
         files={
@@ -106,7 +109,7 @@ def _process(settings: ServiceSettings, found: FoundProgram) -> ProcessRecipe:
                 "--username=postgres",
                 "--auth=trust",  # replaced by our own pg_hba.conf before the server listens
                 "--encoding=UTF8",
-                *locale,
+                *options,
                 "--wal-segsize=1",
                 "--no-sync",
                 "--no-instructions",
