@@ -45,7 +45,8 @@ def main() -> None:
     for name, round_trip in services.items():
         begun = time.perf_counter()
         words = round_trip()
-        print(f"{name:<12}wrote and read {words!r} in {(time.perf_counter() - begun) * 1000:.0f} ms")
+        took = (time.perf_counter() - begun) * 1000
+        print(f"{name:<12}wrote and read {words!r} in {took:.0f} ms")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import pytest
 from envkit.processes import descendants, start_time
 
 if TYPE_CHECKING:
-    from conftest import Leftovers, Project
+    from tests.conftest import Leftovers, Project
 
 # Each has a phase of the life of a run of about 0.8 s: starting, leasing, using, stopping.
 MOMENTS = [round(0.04 * n, 2) for n in range(20)]

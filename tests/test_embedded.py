@@ -25,7 +25,7 @@ from envkit.model import ServiceName, Settings
 from envkit.wait import NotAnswering, until_answer
 
 if TYPE_CHECKING:
-    from conftest import Leftovers, Project
+    from tests.conftest import Leftovers, Project
 
 
 def postgres_cache() -> Path:

@@ -29,7 +29,7 @@ from envkit.keeper.client import Client, connect, join, running
 from envkit.processes import start_time
 
 if TYPE_CHECKING:
-    from conftest import Leftovers, Project
+    from tests.conftest import Leftovers, Project
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import pytest
 from inline_snapshot import snapshot
 
 if TYPE_CHECKING:
-    from conftest import Leftovers, Project
+    from tests.conftest import Leftovers, Project
 
 # Reports for duty on stdout, then waits for a signal.
 SLEEPER = """

@@ -246,7 +246,8 @@ def test_with_wait_end_of_query_the_result_has_a_length(server: Any) -> None:
 
 
 def test_the_summary_counts_rows(server: Any) -> None:
-    answer = server.sql("SELECT number FROM numbers(700000) WHERE number % 70000 = 0")
+    sql = "SELECT number FROM numbers(700000) WHERE number % 70000 = 0"
+    answer = server.sql(sql, wait_end_of_query=1)  # without it the header is sent before the end
     summary = json.loads(answer.headers["x-clickhouse-summary"])
     assert all(isinstance(value, str) for value in summary.values())
     assert (summary["read_rows"], summary["result_rows"]) == ("700000", "10")

@@ -11,7 +11,7 @@ import pytest
 
 from envkit import api, config
 from envkit.keeper.client import Client, connect
-from envkit.model import SERVICES, Lease, ServiceName
+from envkit.model import SERVICES, Lease, ServiceName, Settings
 
 Write = Callable[[Any], None]
 Read = Callable[[Any], object]
@@ -32,7 +32,7 @@ def lease(client: Client) -> Iterator[Callable[..., api.Services]]:
     held: list[api.Services] = []
 
     def take(*services: ServiceName) -> api.Services:
-        held.append(api.Services(client.take(services), config.Settings()))
+        held.append(api.Services(client.take(services), Settings()))
         return held[-1]
 
     yield take
@@ -63,7 +63,7 @@ def names(leased: api.Services, service: ServiceName) -> set[str]:
             ).fetchall()
         return {row[0] for row in rows}
     if service == "redis":
-        return set(leased.redis.client(decode_responses=True).keys())
+        return {str(key) for key in leased.redis.client(decode_responses=True).keys()}
     return {row[0] for row in leased.clickhouse.client().query("SHOW TABLES").result_rows}
 
 
@@ -96,7 +96,7 @@ def test_two_leases_at_once_do_not_see_each_other(
 @pytest.mark.parametrize("service", SERVICES)
 def test_released_lease_cannot_be_reached_any_more(client: Client, service: ServiceName) -> None:
     taken = client.take([service])
-    leased = api.Services(taken, config.Settings())
+    leased = api.Services(taken, Settings())
     write(leased, service)
     client.release(taken.id)
     with pytest.raises(Exception, match=r"(?i)exist|refused|closed|unknown|password"):
@@ -111,7 +111,7 @@ def test_wrong_password_is_refused(
     wrong = msgspec.structs.replace(
         endpoint, password="wrong", url=endpoint.url.replace(endpoint.password, "wrong")
     )
-    stranger = api.Services(Lease(id="x", endpoints={service: wrong}), config.Settings())
+    stranger = api.Services(Lease(id="x", endpoints={service: wrong}), Settings())
     with pytest.raises(Exception, match=r"(?i)password|auth"):
         names(stranger, service)
     stranger.close()
@@ -132,11 +132,11 @@ def test_asynchronous_twin_reaches_the_same_data(
         if service == "redis":
             async with leased.redis.aclient(decode_responses=True) as made:
                 return await made.get("mark")
-        made = await leased.clickhouse.aclient()
+        clickhouse = await leased.clickhouse.aclient()
         try:
-            return (await made.query("SELECT word FROM mark")).result_rows[0][0]
+            return (await clickhouse.query("SELECT word FROM mark")).result_rows[0][0]
         finally:
-            await made.close()
+            await clickhouse.close()
 
     assert asyncio.run(read()) == "ours"
 
@@ -185,7 +185,7 @@ def test_redis_pubsub_and_flushall_stay_within_the_lease(
 ) -> None:
     one, two = (lease("redis").redis.client(decode_responses=True) for _ in range(2))
     two.set("mark", "ours")
-    listener = two.pubsub(ignore_subscribe_messages=True)
+    listener: Any = two.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
     listener.subscribe("news")
     listener.get_message(timeout=1)
     one.flushall()
