@@ -12,6 +12,8 @@ from inline_snapshot import snapshot
 from envkit import lease_fixture
 from envkit.errors import UsageError
 
+from pytest import ExitCode
+
 if TYPE_CHECKING:
     from conftest import Leftovers, Project
 
@@ -110,7 +112,7 @@ def test_marker_with_an_unknown_service_stops_the_run_and_says_which(
     )
     result = run(suite)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert result.stderr.str() == snapshot()
+    assert result.stderr.str() == snapshot("ERROR: test_marker_with_an_unknown_service_stops_the_run_and_says_which.py::test: the marker real_services takes names of services (postgres, redis, clickhouse), not 'mysql'\n")
 
 
 def test_service_that_is_neither_configured_nor_marked_is_named(suite: pytest.Pytester) -> None:
@@ -540,7 +542,19 @@ def told(suite: pytest.Pytester, result: pytest.RunResult) -> str:
 
 def test_auto_skips_and_says_why_where_no_backend_can_serve(suite: pytest.Pytester) -> None:
     suite.makepyfile(TWO_TESTS)
-    assert told(suite, run(suite, *UNAVAILABLE)) == snapshot()
+    assert told(suite, run(suite, *UNAVAILABLE)) == snapshot("""\
+exit code 0
+collected 3 items
+envkit: tests that need real services are skipped: redis: the backend 'docker' was asked for, but this version of envkit has only 'embedded' [envkit.backend.none]
+→ set backend = "embedded" (or "auto") in [tool.envkit], or --backend embedded
+
+test_auto_skips_and_says_why_where_no_backend_can_serve.py .ss           [100%]
+
+short test summary info
+SKIPPED [1] test_auto_skips_and_says_why_where_no_backend_can_serve.py:2: redis: the backend 'docker' was asked for, but this version of envkit has only 'embedded' [envkit.backend.none] → set backend = "embedded" (or "auto") in [tool.envkit], or --backend embedded
+SKIPPED [1] test_auto_skips_and_says_why_where_no_backend_can_serve.py:3: redis: the backend 'docker' was asked for, but this version of envkit has only 'embedded' [envkit.backend.none] → set backend = "embedded" (or "auto") in [tool.envkit], or --backend embedded
+1 passed, 2 skipped
+""")
 
 
 def test_auto_skips_a_fixture_asked_for_at_run_time_too(suite: pytest.Pytester) -> None:
@@ -550,18 +564,52 @@ def test_auto_skips_a_fixture_asked_for_at_run_time_too(suite: pytest.Pytester) 
 
 def test_require_stops_the_run_once_where_no_backend_can_serve(suite: pytest.Pytester) -> None:
     suite.makepyfile(TWO_TESTS)
-    assert told(suite, run(suite, *UNAVAILABLE, "--envkit=require")) == snapshot()
+    assert told(suite, run(suite, *UNAVAILABLE, "--envkit=require")) == snapshot("""\
+exit code 2
+collected 3 items
+
+envkit
+redis: the backend 'docker' was asked for, but this version of envkit has only 'embedded' [envkit.backend.none]
+→ set backend = "embedded" (or "auto") in [tool.envkit], or --backend embedded
+! Interrupted: envkit: the services that the tests need cannot be had [envkit.backend.none] !
+no tests ran
+""")
 
 
 def test_require_fails_a_fixture_asked_for_at_run_time(suite: pytest.Pytester) -> None:
     suite.makepyfile("def test(request): request.getfixturevalue('real_redis')")
     result = run(suite, *UNAVAILABLE, "--envkit=require")
-    assert told(suite, result) == snapshot()
+    assert told(suite, result) == snapshot("""\
+exit code 1
+collected 1 item
+
+test_require_fails_a_fixture_asked_for_at_run_time.py F                  [100%]
+
+FAILURES
+_____________________________________ test _____________________________________
+redis: the backend 'docker' was asked for, but this version of envkit has only 'embedded' [envkit.backend.none]
+→ set backend = "embedded" (or "auto") in [tool.envkit], or --backend embedded
+
+During handling of the above exception, another exception occurred:
+redis: the backend 'docker' was asked for, but this version of envkit has only 'embedded' [envkit.backend.none]
+→ set backend = "embedded" (or "auto") in [tool.envkit], or --backend embedded
+1 failed
+""")
 
 
 def test_off_skips_without_a_look_at_the_machine(suite: pytest.Pytester) -> None:
     suite.makepyfile(TWO_TESTS)
-    assert told(suite, run(suite, "--envkit=off")) == snapshot()
+    assert told(suite, run(suite, "--envkit=off")) == snapshot("""\
+exit code 0
+collected 3 items
+
+test_off_skips_without_a_look_at_the_machine.py .ss                      [100%]
+
+short test summary info
+SKIPPED [1] test_off_skips_without_a_look_at_the_machine.py:2: real services are switched off (--envkit=off or USE_REAL_SERVICES=0)
+SKIPPED [1] test_off_skips_without_a_look_at_the_machine.py:3: real services are switched off (--envkit=off or USE_REAL_SERVICES=0)
+1 passed, 2 skipped
+""")
 
 
 @pytest.mark.parametrize(
@@ -599,7 +647,7 @@ def test_senseless_wish_is_a_usage_error(
     monkeypatch.setenv("USE_REAL_SERVICES", "maybe")
     suite.makepyfile("def test(real_redis): pass")
     result = run(suite)
-    assert (result.ret, result.stderr.str()) == snapshot()
+    assert (result.ret, result.stderr.str()) == snapshot((ExitCode.USAGE_ERROR, "ERROR: USE_REAL_SERVICES is 'maybe'; expected 1/true (require), 0/false (off) or auto\n"))
 
 
 def test_server_that_cannot_start_stops_the_run_even_in_auto(suite: pytest.Pytester) -> None:
@@ -616,7 +664,10 @@ def test_configuration_error_is_a_usage_error(suite: pytest.Pytester) -> None:
     suite.makefile(".toml", envkit='servces = ["redis"]')
     suite.makepyfile("def test(real_redis): pass")
     result = run(suite)
-    assert (result.ret, result.stderr.str().replace(str(suite.path), "PROJECT")) == snapshot()
+    assert (result.ret, result.stderr.str().replace(str(suite.path), "PROJECT")) == snapshot((ExitCode.USAGE_ERROR, """\
+ERROR: envkit.toml:1: the top level has no key 'servces' [envkit.config.unknown-key]
+→ did you mean 'services'? Known keys: services, backend, linger, start_timeout, data_dir, env, export_env, postgres, redis, clickhouse
+"""))
 
 
 def test_configuration_error_does_not_touch_runs_without_our_fixtures(

@@ -147,18 +147,11 @@ def test_script_with_a_missing_interpreter_gives_127(project: Project) -> None:
     script = project.write("script", "#!/no/such/interpreter\n")
     script.chmod(stat.S_IRWXU)
     assert project.shown("run", "--", "./script") == snapshot("""\
-exit code 125
+exit code 127
 -- stdout
 -- stderr
-error: the keeper's process ended while starting [envkit.keeper.start-failed]
-    Traceback (most recent call last):
-      File "/work/main/envkit/keeper/__main__.py", line 31, in <module>
-        main(sys.argv[1:])
-      File "/work/main/envkit/keeper/server.py", line 446, in main
-        first = Connection(socket.socket(fileno=socket_descriptor))
-                ^^^^^^^^^^
-    NameError: name 'Connection' is not defined
-  → try: /tmp/me/bin/python -c 'import envkit, psycopg, msgspec'
+redis  ready in N ms  Valkey N.N (embedded)
+envkit run: ./script: its interpreter is missing
 """)
 
 
@@ -166,18 +159,11 @@ def test_file_in_no_format_the_kernel_knows_gives_126(project: Project) -> None:
     script = project.write("script", "\x00\x01")
     script.chmod(stat.S_IRWXU)
     assert project.shown("run", "--", "./script") == snapshot("""\
-exit code 125
+exit code 126
 -- stdout
 -- stderr
-error: the keeper's process ended while starting [envkit.keeper.start-failed]
-    Traceback (most recent call last):
-      File "/work/main/envkit/keeper/__main__.py", line 31, in <module>
-        main(sys.argv[1:])
-      File "/work/main/envkit/keeper/server.py", line 446, in main
-        first = Connection(socket.socket(fileno=socket_descriptor))
-                ^^^^^^^^^^
-    NameError: name 'Connection' is not defined
-  → try: /tmp/me/bin/python -c 'import envkit, psycopg, msgspec'
+redis  ready in N ms  Valkey N.N (embedded)
+envkit run: ./script: Exec format error
 """)
 
 
@@ -258,15 +244,9 @@ def test_services_that_cannot_be_had_give_125(project: Project) -> None:
 exit code 125
 -- stdout
 -- stderr
-error: the keeper's process ended while starting [envkit.keeper.start-failed]
-    Traceback (most recent call last):
-      File "/work/main/envkit/keeper/__main__.py", line 31, in <module>
-        main(sys.argv[1:])
-      File "/work/main/envkit/keeper/server.py", line 446, in main
-        first = Connection(socket.socket(fileno=socket_descriptor))
-                ^^^^^^^^^^
-    NameError: name 'Connection' is not defined
-  → try: /tmp/me/bin/python -c 'import envkit, psycopg, msgspec'
+redis  failed [envkit.backend.none]
+error: redis: the backend 'docker' was asked for, but this version of envkit has only 'embedded' [envkit.backend.none]
+  → set backend = "embedded" (or "auto") in [tool.envkit], or --backend embedded
 """)
 
 
@@ -440,7 +420,7 @@ def test_server_that_never_answers_is_an_error_with_its_log(
 exit code 125
 -- stdout
 -- stderr
-redis       failed [envkit.keeper.start-failed]
+redis  failed [envkit.keeper.start-failed]
 error: Redis did not answer within 0 s; the last try: [Errno 111] Connection refused [envkit.keeper.start-failed]
     this server hangs
   → see its log above; start_timeout in [tool.envkit] gives it more time

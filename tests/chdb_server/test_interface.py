@@ -330,7 +330,9 @@ def test_an_unknown_coding_is_named(server: Any) -> None:
     assert "rot13" in answer.text
 
 
-@pytest.mark.parametrize("body", [b"not gzip", gzip.compress(b"SELECT 1")[:-4]])
+@pytest.mark.parametrize(
+    "body", [b"not gzip", gzip.compress(b"SELECT 1")[:-4]], ids=["no-gzip", "cut-off"]
+)
 def test_a_damaged_packed_body_is_an_error(server: Any, body: bytes) -> None:
     answer = server.request("POST", "/", body, {**server.basic, "Content-Encoding": "gzip"})
     assert (answer.status, answer.code) == (400, 6)

@@ -63,7 +63,7 @@ def names(leased: api.Services, service: ServiceName) -> set[str]:
             ).fetchall()
         return {row[0] for row in rows}
     if service == "redis":
-        return {str(key) for key in leased.redis.client(decode_responses=True).keys()}
+        return set(map(str, leased.redis.client(decode_responses=True).scan_iter()))
     return {row[0] for row in leased.clickhouse.client().query("SHOW TABLES").result_rows}
 
 
