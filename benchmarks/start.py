@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import platform
+import re
 import shutil
 import signal
 import statistics
@@ -25,20 +26,18 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import import_module, metadata
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
-import envkit
 from envkit import config, services
-from envkit.backends.accounts import account_for_server, program_for
+from envkit.backends.accounts import account_for_server
 from envkit.backends.embedded import free_port
 from envkit.host import find_programs
 from envkit.keeper.client import connect
 from envkit.model import SERVICES, FoundProgram, ServiceName, Settings
+from envkit.paths import data_dir
 from envkit.plan import choose
 from envkit.services.spec import Address, new_password
 
-_THIS = str(Path(__file__).resolve())
 _LIMIT_S = 60.0
 _PLUGIN_PAIRS = 15  # pytest runs of 0.3 s vary by more than the few ms looked for
 _FLOOR = "clickhouse-floor"
@@ -85,28 +84,22 @@ class Ground:
     def __init__(self) -> None:
         # Below /tmp whatever TMPDIR says: a socket's path may not be longer than 108 bytes.
         self.top = Path(tempfile.mkdtemp(prefix="envkit-b-", dir="/tmp"))
-        shm = Path("/dev/shm")  # where envkit puts the servers' data if there is room
-        roomy = shm.is_dir() and shutil.disk_usage(shm).free > 1 << 30
-        self.data = Path(tempfile.mkdtemp(prefix="b-", dir=shm if roomy else self.top))
+        self.data = data_dir("benchmark")  # where envkit's own servers would have theirs
         for path in (self.top, self.data):
             path.chmod(0o711)  # a server of another user passes through to its own part
         self.project = self.top / "p"
-        for name in ("p", "r", "s", "c"):
-            (self.top / name).mkdir(mode=0o700)
+        self.project.mkdir()
         (self.project / "pyproject.toml").write_text("[tool.envkit]\n")
         (self.project / "test_trivial.py").write_text("def test_trivial():\n    pass\n")
         # The interpreter's development switches and CI's variables change what a start does.
         foreign = ("ENVKIT_", "COV", "PYTEST_", "PYTHON", "CI", "USE_REAL_SERVICES")
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
-        self.environment = kept | {
-            "XDG_RUNTIME_DIR": str(self.top / "r"),
-            "XDG_STATE_HOME": str(self.top / "s"),
-            "XDG_CACHE_HOME": str(self.top / "c"),
-            "PYTHONPYCACHEPREFIX": str(self.top / "b"),
-            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
-            "LANG": "C.UTF-8",
-            "TZ": "UTC",
-        }
+        self.environment = {"LANG": "C.UTF-8", "TZ": "UTC"}
+        for name, value in os.environ.items():
+            if name == "PYTHONPATH" or not name.startswith(foreign):
+                self.environment.setdefault(name, value)
+        for name in ("XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_CACHE_HOME", "PYTHONPYCACHEPREFIX"):
+            self.environment[name] = str(self.top / name[4])
+            (self.top / name[4]).mkdir(mode=0o700)
         script = Path(sys.executable).with_name("envkit")
         self.envkit = [str(script)] if script.exists() else [sys.executable, "-m", "envkit"]
 
@@ -140,13 +133,21 @@ class Ground:
             raise RuntimeError(f"{' '.join(command)}: exit code {process.returncode}\n{out}{err}")
         return took, out
 
+    def program_in_use(self, service: ServiceName) -> Path:
+        """The file that envkit runs; root's may be a copy that the server's user can reach."""
+        self.run([*self.envkit, "up", service])
+        said = json.loads(self.run([*self.envkit, "status", "--format", "json"])[1])
+        program = Path(f"/proc/{said['keepers'][0]['services'][0]['pid']}/exe").readlink()
+        self.run([*self.envkit, "down"])
+        return program
+
     def remove(self) -> None:
         """Stop what may still run, and leave nothing behind."""
         with contextlib.suppress(RuntimeError, subprocess.TimeoutExpired):
             self.run([*self.envkit, "down"])
         begun = time.monotonic()
-        # A keeper whose client was interrupted ends by itself; its file here goes last.
-        while any((self.top / "s").rglob("*.keeper")) and _since(begun) < 5000:
+        # A keeper whose client was interrupted ends by itself, and its file here goes last.
+        while any(self.top.rglob("*.keeper")) and _since(begun) < 5000:
             time.sleep(0.01)
         for path in (self.data, self.top):
             shutil.rmtree(path, ignore_errors=True)
@@ -164,40 +165,37 @@ class Alone:
         self._ground = ground
         self._spec = services.load(service)
         self._recipe = self._spec.process(Settings().of(service), found)
-        self._account = account_for_server() if self._recipe.unprivileged else None
         self._options: dict[str, Any] = {"cwd": "/", "stop_signal": self._recipe.stop_signal}
-        if who := self._account:
-            self._options |= {"user": who.uid, "group": who.gid, "extra_groups": []}
-        self.program = program_for(found, self._account)
-        self._pristine = ground.data / f"pristine-{service}"
-        if self._recipe.pristine:
-            self._make_data(self._pristine)
+        self._owner = (-1, -1)  # as chown(2) says it: whoever it is
+        if account := account_for_server() if self._recipe.unprivileged else None:
+            self._owner = (account.uid, account.gid)
+            self._options |= {"user": account.uid, "group": account.gid, "extra_groups": []}
+        self.program = ground.program_in_use(service) if account else Path(found.path)
+        self._pristine = self._directory(ground.data / f"pristine-{service}")
+        self._initdb(self._pristine)
 
     def start(self, *, initdb: bool = False) -> float:
         """Milliseconds from exec to the first answer; ``initdb`` counts the making of its data."""
         place = Path(tempfile.mkdtemp(prefix="s-", dir=self._ground.data))
         place.chmod(0o711)
         data, run, log = place / "data", place / "run", place / "log"
-        port, password = free_port(), new_password()
-        values = {"program": str(self.program), "python": sys.executable, "data": str(data)}
-        values |= {"run": str(run), "port": str(port)}
-        values |= {"user": self._spec.admin, "password": password}
-        for directory in [run] if self._recipe.pristine else [run, data]:
-            directory.mkdir(mode=0o700)
-            self._own(directory)
-        if self._recipe.pristine and not initdb:
-            subprocess.run(["cp", "-a", str(self._pristine), str(data)], check=True)
+        values = {"program": str(self.program), "python": sys.executable}
+        values |= {"data": str(self._directory(data)), "run": str(self._directory(run))}
+        port = free_port()
+        values |= {"user": self._spec.admin, "password": new_password(), "port": str(port)}
+        if not initdb:
+            subprocess.run(["cp", "-a", f"{self._pristine}/.", str(data)], check=True)
         begun = time.monotonic()
         if initdb:
-            self._make_data(data)
+            self._initdb(data)
         for name, content in self._recipe.files.items():
             path = Path(_fill(name, values))
             path.write_text(_fill(content, values))
-            self._own(path)
+            os.chown(path, *self._owner)
         command = [_fill(text, values) for text in self._recipe.arguments]
         # Over its socket Postgres lets its admin in as it is; setting a password comes later.
         host = str(run) if self._recipe.has_socket else "127.0.0.1"
-        address = Address(host=host, port=port, user=self._spec.admin, password=password)
+        address = Address(host=host, port=port, user=values["user"], password=values["password"])
         with (
             log.open("wb") as out,
             self._ground.started(command, stdout=out, stderr=out, **self._options) as process,
@@ -215,23 +213,20 @@ class Alone:
         shutil.rmtree(place)
         return took
 
-    def _make_data(self, data: Path) -> None:
-        assert self._recipe.pristine
-        data.mkdir(mode=0o700)
-        self._own(data)
-        arguments = [_fill(text, {"data": str(data)}) for text in self._recipe.pristine.arguments]
-        maker = self.program.with_name(self._recipe.pristine.program)
-        self._ground.run([str(maker), *arguments], **self._options)
+    def _initdb(self, data: Path) -> None:
+        if pristine := self._recipe.pristine:
+            arguments = [_fill(text, {"data": str(data)}) for text in pristine.arguments]
+            maker = str(self.program.with_name(pristine.program))
+            self._ground.run([maker, *arguments], **self._options)
 
-    def _own(self, path: Path) -> None:
-        if self._account:
-            os.chown(path, self._account.uid, self._account.gid)
+    def _directory(self, path: Path) -> Path:
+        path.mkdir(mode=0o700)
+        os.chown(path, *self._owner)
+        return path
 
 
 def _fill(text: str, values: dict[str, str]) -> str:
-    for name, value in values.items():
-        text = text.replace(f"{{{name}}}", value)
-    return text
+    return re.sub(r"\{([a-z]+)\}", lambda match: values.get(match[1], match[0]), text)
 
 
 # -- all three through envkit ---------------------------------------------------------------------
@@ -286,17 +281,16 @@ class Benchmark:
         for number, found in enumerate(here["redis"]):
             redis, key = Alone(ground, "redis", found), f"redis-{number}"
             self.rows.append(Row(key, f"{redis.name} alone, exec to answer"))
-            self._steps.append(partial(lambda key, redis: {key: redis.start()}, key, redis))
-        server = f"{clickhouse.name} alone, exec to answer"
+            self._steps.append(partial(lambda key, server: {key: server.start()}, key, redis))
+        key = _FLOOR  # a real server from PATH is its own floor
         if clickhouse.found.program.origin == "module":
             self.rows.append(Row(_FLOOR, "ClickHouse's floor: import chdb + one SELECT"))
-            self.rows.append(Row("clickhouse", server, _FLOOR))
-            self._steps += [self._chdb, lambda: {"clickhouse": clickhouse.start()}]
-        else:  # a real server from PATH is its own floor
-            self.rows.append(Row(_FLOOR, server))
-            self._steps.append(lambda: {_FLOOR: clickhouse.start()})
+            self._steps.append(self._chdb)
+            key = "clickhouse"
+        self.rows.append(Row(key, f"{clickhouse.name} alone, exec to answer", _FLOOR))
         self.rows += _THROUGH_ENVKIT
         self._steps += [
+            partial(lambda key: {key: clickhouse.start()}, key),
             self._three,
             lambda: {"three-run": self._command("run", "--", "true")},
             self._first,
@@ -310,7 +304,7 @@ class Benchmark:
 
         The order of the steps moves on by one each round, so that none always follows another.
         """
-        self._python("-m", "compileall", "-q", str(Path(envkit.__file__).parent))
+        self._python("-m", "compileall", "-q", str(Path(config.__file__).parent))
         pairs = -(-_PLUGIN_PAIRS // self._repeat)
         for turn in range(-1, self._repeat):
             if sys.stderr.isatty():
@@ -328,7 +322,7 @@ class Benchmark:
         return self._ground.run([*self._ground.envkit, *arguments], env=environment)[0]
 
     def _client(self, task: str, **environment: str) -> Sample:
-        took: Sample = json.loads(self._python(_THIS, "--client", task, **environment)[1])
+        took: Sample = json.loads(self._python(__file__, "--client", task, **environment)[1])
         return took
 
     def _chdb(self) -> Sample:
@@ -389,7 +383,7 @@ def figures(row: Row, samples: dict[str, list[float]]) -> dict[str, Any]:
 
 def line(row: Row, found: dict[str, Any]) -> str:
     """A line of the table, at most 100 columns wide."""
-    numbers = "".join(f"{found[name]:>8.1f}" for name in ("median_ms", "min_ms", "p90_ms"))
+    numbers = "{median_ms:>8.1f}{min_ms:>8.1f}{p90_ms:>8.1f}".format(**found)
     ratio = "" if found["ratio"] is None else f"{found['ratio']:.2f}"
     budget = [f"< {row.most_ms:.0f}"] if row.most_ms else []
     budget += [f"<= {row.most_ratio}x"] if row.most_ratio else []
@@ -399,22 +393,14 @@ def line(row: Row, found: dict[str, Any]) -> str:
 
 def facts() -> dict[str, Any]:
     """The machine, the versions, and how busy it was before."""
-    cpu = [x for x in Path("/proc/cpuinfo").read_text().splitlines() if x.startswith("model name")]
     return {
-        "cpu": cpu[0].partition(": ")[2] if cpu else platform.machine(),
+        "cpu": re.findall(r"model name\s*: (.*)|$", Path("/proc/cpuinfo").read_text())[0],
         "cores": os.cpu_count(),
         "kernel": platform.release(),
         "python": platform.python_version(),
         "packages": {one.metadata["Name"]: one.version for one in metadata.distributions()},
         "load_before": os.getloadavg(),
-        "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
-
-
-def _interrupt(number: int, _: FrameType | None) -> NoReturn:
-    for one in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(one, signal.SIG_IGN)  # once is enough: cleaning up is not to be cut short
-    raise KeyboardInterrupt(number)
 
 
 def main() -> int:
@@ -431,7 +417,7 @@ def main() -> int:
     if options.repeat < 1:
         parser.error("--repeat must be at least 1")
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+        signal.signal(number, signal.default_int_handler)
     machine, ground = facts(), Ground()
     try:
         benchmark = Benchmark(ground, options.repeat)
@@ -439,26 +425,24 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # cleaning up is not to be cut short
         ground.remove()
     samples = benchmark.samples
     found = {row.key: figures(row, samples) for row in benchmark.rows}
     print("{cpu}, {cores} cores, Linux {kernel}, Python {python}".format(**machine))
-    load = " ".join(f"{value:.1f}" for value in machine["load_before"])
-    print(f"load before {load}; {options.repeat} rounds; milliseconds\n")
+    print(f"load before {machine['load_before'][0]:.1f}; {options.repeat} rounds; milliseconds\n")
     print(f"{'':<46}{'median':>8}{'min':>8}{'p90':>8}{'x floor':>9}  budget")
     for row in benchmark.rows:
         print(line(row, found[row.key]))
-    phases = {name: statistics.median(samples[f"three:{name}"]) for name in _PHASES}
-    print("\nthree through envkit, since connect:", end=" ")
-    print(", ".join(f"{name} {ms:.0f}" for name, ms in phases.items()))
+    phases = [f"{name} {statistics.median(samples[f'three:{name}']):.0f}" for name in _PHASES]
+    print(f"\nthree through envkit, since connect: {', '.join(phases)}")
     print("Byte code was compiled beforehand, as installing does; without a terminal.")
     if str(benchmark.postgres.program) != benchmark.postgres.found.path:
         print(f"As root: {benchmark.postgres.program}\nwas there before 'the very first time'.")
     if options.json:
         result = {"facts": machine, "figures": found, "samples": samples}
-        options.json.write_text(json.dumps(result, indent=1) + "\n")
-    missed = any(one["ok"] is False for one in found.values())
-    return 1 if missed and options.check else 0
+        options.json.write_text(json.dumps(result, indent=1))
+    return int(options.check and any(one["ok"] is False for one in found.values()))
 
 
 if __name__ == "__main__":

@@ -18,10 +18,17 @@ _VERSION = re.compile(r"(\d+(?:\.\d+)+)")
 _LIMIT_S = 5.0
 
 
-def find_programs(programs: tuple[Program, ...]) -> tuple[FoundProgram, ...]:
-    """Those of the programs that are here, in the order given; one may be here several times."""
+def find_programs(programs: tuple[Program, ...], *, every: bool = True) -> tuple[FoundProgram, ...]:
+    """Those of the programs that are here, in the order given; one may be here several times.
+
+    Args:
+        programs: The preferred one first.
+        every: Look on after the first one was found.
+    """
     found: list[FoundProgram] = []
     for program in programs:
+        if found and not every:
+            break
         match program.origin:
             case "wheel":
                 found += _in_wheel(program)

@@ -78,13 +78,13 @@ def state_dir() -> Path:
     """The directory for locks and saved logs; the run directory where HOME cannot be written."""
     from platformdirs import user_state_path
 
-    path = user_state_path("envkit", appauthor=False)
     try:
+        path = user_state_path("envkit", appauthor=False)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir(mode=0o700, exist_ok=True)
         if os.access(path, os.W_OK | os.X_OK):
             return private_dir(path)
-    except OSError:
+    except (OSError, RuntimeError):  # the latter: nobody knows where this user's home is
         pass
     return private_dir(run_dir() / "state")
 
@@ -93,8 +93,8 @@ def cache_dir() -> Path | None:
     """The directory for what is expensive to make; None where nothing can be kept."""
     from platformdirs import user_cache_path
 
-    path = user_cache_path("envkit", appauthor=False)
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, RuntimeError):  # the latter: no home
+        path = user_cache_path("envkit", appauthor=False)
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if os.access(path, os.W_OK | os.X_OK) and path.stat().st_uid == os.geteuid():
             return path

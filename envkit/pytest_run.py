@@ -226,13 +226,13 @@ class Run:
             pytest.skip(_skip_words(self.unavailable))
         try:
             return stack.enter_context(self._leased(wanted, item))
-        except UnavailableError as error:
-            if self._mode == "auto":
-                self.unavailable = error
-                pytest.skip(_skip_words(error))
-            pytest.fail(_words(error), pytrace=False)
         except EnvkitError as error:
-            pytest.fail(_words(error), pytrace=False)
+            failure = error
+        # Not in the handler: a report with both errors would say the same twice.
+        if isinstance(failure, UnavailableError) and self._mode == "auto":
+            self.unavailable = failure
+            pytest.skip(_skip_words(failure))
+        pytest.fail(_words(failure), pytrace=False)
 
     @contextmanager
     def _leased(
@@ -260,7 +260,8 @@ class Run:
         """A line for each service that is up, or why none is."""
         if self.unavailable is not None:
             first, *rest = _words(self.unavailable).splitlines()
-            return [f"envkit: tests that need real services are skipped: {first}", *rest]
+            indented = [f"    {line}" for line in rest]
+            return [f"envkit: tests that need real services are skipped: {first}", *indented]
         return [
             f"envkit: {one.service} is {one.product} {one.version} "
             f"({one.backend}), started in {one.started_ms:.0f} ms"

@@ -70,6 +70,8 @@ def run_command(
         except PermissionError:
             raise Unrunnable(f"{command[0]}: permission denied", CANNOT_RUN) from None
         except FileNotFoundError:
+            if shutil.which(command[0]):  # the kernel means the program on its #! line
+                raise Unrunnable(f"{command[0]}: its interpreter is missing", NOT_FOUND) from None
             raise Unrunnable(f"{command[0]}: command not found", NOT_FOUND) from None
         except OSError as error:
             raise Unrunnable(f"{command[0]}: {error.strerror}", CANNOT_RUN) from None

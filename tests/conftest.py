@@ -143,7 +143,10 @@ class Project:
             (r"127\.0\.0\.1:\d+", "127.0.0.1:PORT"),
             (r"\b\d+(\.\d+){1,3}\b(?!\.\d|:PORT)", "N.N"),
             (r"\b(lease_\d+|export)_[0-9a-f]{6}\b", r"\1_ID"),
-            (r"(?m)(?<=\S) {2,}(?=(ready|failed|stopped|Valkey|ClickHouse|PostgreSQL|127|\d+ lease|embedded:))", "  "),
+            (
+                r"(?m)(?<=\S) {2,}(?=(ready|failed|stopped|Valkey|ClickHouse|PostgreSQL|127|\d+ lease|embedded:))",
+                "  ",
+            ),
         ):
             text = re.sub(pattern, instead, text)
         return text

@@ -114,6 +114,7 @@ def test_failing_maker_leaves_no_entry(tmp_path: Path) -> None:
             make=make,
             run=run,
             building=contextlib.nullcontext,
+            later=lambda errand: errand(),
         )
     assert list(tmp_path.rglob("*")) == []
 
@@ -151,6 +152,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         spawn=spawn,
         ended=lambda _: None,
         building=contextlib.nullcontext,
+        later=lambda errand: errand(),
     )
     shutil.rmtree(data)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -15,9 +17,13 @@ from envkit.errors import UsageError
 from pytest import ExitCode
 
 if TYPE_CHECKING:
-    from conftest import Leftovers, Project
+    from conftest import Leftovers
 
-OPTIONS = ("-p", "no:cacheprovider", "-p", "no:inline_snapshot", "-W", "error", "-rs")
+# Other plugins are not loaded: they take most of the time of such a small run.
+OPTIONS = (
+    *("--disable-plugin-autoload", "-p", "envkit"),
+    *("-p", "no:cacheprovider", "-W", "error", "-rs"),
+)
 
 # For tests that look at what is running: a set of the services that the keeper has up.
 UP = """
@@ -112,7 +118,9 @@ def test_marker_with_an_unknown_service_stops_the_run_and_says_which(
     )
     result = run(suite)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert result.stderr.str() == snapshot("ERROR: test_marker_with_an_unknown_service_stops_the_run_and_says_which.py::test: the marker real_services takes names of services (postgres, redis, clickhouse), not 'mysql'\n")
+    assert result.stderr.str() == snapshot(
+        "ERROR: test_marker_with_an_unknown_service_stops_the_run_and_says_which.py::test: the marker real_services takes names of services (postgres, redis, clickhouse), not 'mysql'\n"
+    )
 
 
 def test_service_that_is_neither_configured_nor_marked_is_named(suite: pytest.Pytester) -> None:
@@ -340,6 +348,23 @@ def test_asynchronous_handles_work_in_an_event_loop_of_the_test(suite: pytest.Py
     )
 
 
+def test_connection_that_goes_out_of_scope_with_its_test_is_closed_without_a_warning(
+    suite: pytest.Pytester,
+) -> None:
+    passes(
+        suite,
+        """
+        def test(real_postgres, real_redis):
+            connection = real_postgres.connect()
+            connection.execute("SELECT 1")
+            client = real_redis.client()
+            client.ping()
+        def test_after(): pass
+        """,
+        passed=2,
+    )
+
+
 def test_connections_that_a_test_leaves_open_are_closed_without_a_warning(
     suite: pytest.Pytester,
 ) -> None:
@@ -497,9 +522,16 @@ def test_services_are_gone_when_the_run_called_exit(
 
 
 def test_plugin_can_be_switched_off(suite: pytest.Pytester) -> None:
+    # As people have it: with the other installed plugins.
     suite.makepyfile("def test(): pass\ndef test_redis(real_redis): pass")
-    result = run(suite, "-p", "no:envkit")
+    result = suite.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:envkit", timeout=60)
     result.assert_outcomes(passed=1, errors=1)
+
+
+def test_plugin_is_found_by_its_entry_point(suite: pytest.Pytester) -> None:
+    suite.makepyfile("def test(real_redis): pass")
+    result = suite.runpytest_subprocess("-p", "no:cacheprovider", timeout=60)
+    result.assert_outcomes(passed=1)
 
 
 def test_configured_export_is_there_before_conftest_is_imported(
@@ -546,7 +578,7 @@ def test_auto_skips_and_says_why_where_no_backend_can_serve(suite: pytest.Pytest
 exit code 0
 collected 3 items
 envkit: tests that need real services are skipped: redis: the backend 'docker' was asked for, but this version of envkit has only 'embedded' [envkit.backend.none]
-→ set backend = "embedded" (or "auto") in [tool.envkit], or --backend embedded
+    → set backend = "embedded" (or "auto") in [tool.envkit], or --backend embedded
 
 test_auto_skips_and_says_why_where_no_backend_can_serve.py .ss           [100%]
 
@@ -587,10 +619,6 @@ test_require_fails_a_fixture_asked_for_at_run_time.py F                  [100%]
 
 FAILURES
 _____________________________________ test _____________________________________
-redis: the backend 'docker' was asked for, but this version of envkit has only 'embedded' [envkit.backend.none]
-→ set backend = "embedded" (or "auto") in [tool.envkit], or --backend embedded
-
-During handling of the above exception, another exception occurred:
 redis: the backend 'docker' was asked for, but this version of envkit has only 'embedded' [envkit.backend.none]
 → set backend = "embedded" (or "auto") in [tool.envkit], or --backend embedded
 1 failed
@@ -647,7 +675,12 @@ def test_senseless_wish_is_a_usage_error(
     monkeypatch.setenv("USE_REAL_SERVICES", "maybe")
     suite.makepyfile("def test(real_redis): pass")
     result = run(suite)
-    assert (result.ret, result.stderr.str()) == snapshot((ExitCode.USAGE_ERROR, "ERROR: USE_REAL_SERVICES is 'maybe'; expected 1/true (require), 0/false (off) or auto\n"))
+    assert (result.ret, result.stderr.str()) == snapshot(
+        (
+            ExitCode.USAGE_ERROR,
+            "ERROR: USE_REAL_SERVICES is 'maybe'; expected 1/true (require), 0/false (off) or auto\n",
+        )
+    )
 
 
 def test_server_that_cannot_start_stops_the_run_even_in_auto(suite: pytest.Pytester) -> None:
@@ -664,10 +697,15 @@ def test_configuration_error_is_a_usage_error(suite: pytest.Pytester) -> None:
     suite.makefile(".toml", envkit='servces = ["redis"]')
     suite.makepyfile("def test(real_redis): pass")
     result = run(suite)
-    assert (result.ret, result.stderr.str().replace(str(suite.path), "PROJECT")) == snapshot((ExitCode.USAGE_ERROR, """\
+    assert (result.ret, result.stderr.str().replace(str(suite.path), "PROJECT")) == snapshot(
+        (
+            ExitCode.USAGE_ERROR,
+            """\
 ERROR: envkit.toml:1: the top level has no key 'servces' [envkit.config.unknown-key]
 → did you mean 'services'? Known keys: services, backend, linger, start_timeout, data_dir, env, export_env, postgres, redis, clickhouse
-"""))
+""",
+        )
+    )
 
 
 def test_configuration_error_does_not_touch_runs_without_our_fixtures(
@@ -720,7 +758,7 @@ def test_children_of_a_test_do_not_hold_its_lease(
     suite.makepyfile(
         work="import time\ndef forever(ready): ready.set(); time.sleep(600)",
         test_it=f"""
-        import multiprocessing, pathlib
+        import multiprocessing, os, pathlib
         import work
         def test(real_redis):
             context = multiprocessing.get_context({method!r})
@@ -729,7 +767,6 @@ def test_children_of_a_test_do_not_hold_its_lease(
             child.start()
             assert ready.wait(30)
             pathlib.Path("child").write_text(str(child.pid))
-            import os
             os._exit(3)  # no clean end of any kind: the child lives on
         """,
     )
@@ -737,9 +774,6 @@ def test_children_of_a_test_do_not_hold_its_lease(
     try:
         assert not leftovers.wait_until_none()
     finally:
-        import os
-        import signal
-
         os.kill(int((suite.path / "child").read_text()), signal.SIGKILL)
 
 

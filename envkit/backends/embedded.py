@@ -219,6 +219,7 @@ def prepare(
             make=make,
             run=run_tool,
             building=site.building,
+            later=site.later,
         )
     return EmbeddedServer(
         name=name,
@@ -246,7 +247,15 @@ def _write(path: Path, content: str, account: Account | None) -> None:
 
 def _environment(place: Path) -> dict[str, str]:
     """What a server gets to see: nothing of the user's that could change what it does."""
-    kept = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME")
+    kept = (
+        "PATH",
+        "LD_LIBRARY_PATH",
+        "DYLD_LIBRARY_PATH",
+        "PYTHONPATH",
+        "PYTHONHOME",
+        "PYTHONDONTWRITEBYTECODE",
+        "PYTHONPYCACHEPREFIX",
+    )
     environment = {name: os.environ[name] for name in kept if name in os.environ}
     return environment | {
         "HOME": str(place / "run"),

@@ -46,6 +46,7 @@ class Site(Struct, frozen=True, kw_only=True):
         ended: To be told the pid of every spawned process that was reaped.
         building: Makes a directory beside the one given, for the length of a ``with`` block; it is
             removed at the end even if the keeper is killed meanwhile.
+        later: Runs something beside what the tests wait for; the keeper's end waits for it.
     """
 
     data: Path
@@ -53,3 +54,4 @@ class Site(Struct, frozen=True, kw_only=True):
     spawn: Spawn
     ended: Callable[[int], None]
     building: Callable[[Path], AbstractContextManager[Path]]
+    later: Callable[[Callable[[], None]], None]

@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +32,8 @@ from envkit.wait import Cancelled
 
 __all__ = ["main"]
 
+_ERRANDS_LIMIT_S = 1.0
+
 
 class Keeper:
     """Everything one project has running."""
@@ -46,6 +49,7 @@ class Keeper:
         self._pinned = False
         self._closing = False
         self._cancelled = threading.Event()
+        self._errands: list[threading.Thread] = []
         self._linger: threading.Timer | None = None
         self._stumbled = False
         self._record_path = record.path_of(key)
@@ -83,6 +87,7 @@ class Keeper:
             spawn=self.main_thread.spawn,
             ended=self._watch.process_ended,
             building=self._watch.building,
+            later=self._later,
         )
         self._fleet = Fleet(self.settings, site, self._cancelled)
         self._leases = Leases(self._fleet.pool)
@@ -135,10 +140,25 @@ class Keeper:
                 continue
             threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
 
+    def _later(self, errand: Callable[[], None]) -> None:
+        thread = threading.Thread(target=errand, daemon=True)
+        self._errands.append(thread)
+        thread.start()
+
+    def begin_end(self) -> None:
+        """Let the main thread go on to `end`, when errands are done; safe in a signal handler."""
+        self._closing = True
+        threading.Thread(target=self._finish_errands, daemon=True).start()
+
+    def _finish_errands(self) -> None:
+        # Before the main thread stops, because they start programs through it.
+        limit = time.monotonic() + _ERRANDS_LIMIT_S
+        for thread in self._errands:
+            thread.join(max(0.0, limit - time.monotonic()))
+        self.main_thread.stop()
+
     def end(self) -> None:
         """Stop and remove everything, tell those who wait, and leave."""
-        with self._guard:
-            self._closing = True
         self._cancelled.set()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
@@ -148,7 +168,8 @@ class Keeper:
             from envkit.keeper.watchdog import save_logs
 
             save_logs(str(self._logs), str(self._saved_logs), self.key)
-        remove_directory(str(self._data))
+        for path in self._watch.directories():
+            remove_directory(path)
         remove_file(str(self._socket_path))
         # Before the lock goes with the last process that has it: a newcomer that opened this very
         # file finds it unlinked and makes its own.
@@ -172,15 +193,13 @@ class Keeper:
                 self._linger.daemon = True
                 self._linger.start()
                 return
-            self._closing = True
-        self.main_thread.stop()
+            self.begin_end()
 
     def _linger_over(self) -> None:
         with self._guard:
             if self._holders or self._pinned or self._closing:
                 return
-            self._closing = True
-        self.main_thread.stop()
+            self.begin_end()
 
     # -- clients ------------------------------------------------------------------------------
 
@@ -229,8 +248,7 @@ class Keeper:
             case protocol.Down():
                 with self._guard:
                     self._waiting.append((connection, envelope.id))
-                    self._closing = True
-                self.main_thread.stop()
+                    self.begin_end()
                 return
             case protocol.Pin():
                 work = lambda _: self._pin()
@@ -352,7 +370,7 @@ def main(arguments: list[str]) -> None:
         os._exit(1)
     keeper.take_over_output()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: keeper.main_thread.stop())
+        signal.signal(number, lambda *_: keeper.begin_end())
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     sys.setswitchinterval(0.001)
     threading.Thread(target=keeper.accept_forever, daemon=True).start()

@@ -89,7 +89,9 @@ class Starter:
     def _planned(self, spec: Service) -> Choice:
         choice = self.choice(spec.name)
         if choice is None:
-            choice = choose(spec.name, self._settings, find_programs(spec.programs))
+            asked = bool(self._settings.of(spec.name).version)
+            found = find_programs(spec.programs, every=asked)  # a version may be the last one's
+            choice = choose(spec.name, self._settings, found)
             with self._guard:
                 self._choices[spec.name] = choice
         return choice

@@ -52,6 +52,11 @@ class Watch:
                 if "process" in fact
             }
 
+    def directories(self) -> list[str]:
+        """Those that have not been removed."""
+        with self._guard:
+            return [fact["directory"] for fact in self._facts if "directory" in fact]
+
     def directory(self, path: Path) -> None:
         self._tell({"directory": str(path)})
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import base64
 import json
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
-from xml.sax.saxutils import escape
 
 from envkit.model import (
     Endpoint,
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SPEC", "ClickHouseHandle"]
 
+# Nothing to save and nothing shared: SIGTERM would only take longer.
+_STOP = signal.SIGKILL
 _CHDB_SERVER = str(Path(__file__).parent.parent / "chdb_server" / "__main__.py")
 
 # https://clickhouse.com/docs/operations/server-configuration-parameters/settings: the least a
@@ -73,6 +75,8 @@ def _process(settings: ServiceSettings, found: FoundProgram) -> ProcessRecipe:
         for name, value in settings.settings.items()
     }
     if found.program.origin == "path":
+        from html import escape  # does for XML; xml.sax would import half of urllib
+
         profile = "".join(f"<{name}>{escape(str(v))}</{name}>" for name, v in values.items())
         return ProcessRecipe(
             arguments=("{program}", "server", "--config-file={run}/config.xml"),
@@ -80,6 +84,7 @@ def _process(settings: ServiceSettings, found: FoundProgram) -> ProcessRecipe:
                 "{run}/config.xml": _SERVER_XML,
                 "{run}/users.xml": _USERS_XML.replace("%s", profile),
             },
+            stop_signal=_STOP,
         )
     config = {
         "user": "{user}",
@@ -100,6 +105,7 @@ def _process(settings: ServiceSettings, found: FoundProgram) -> ProcessRecipe:
             "--config={run}/chdb.json",
         ),
         files={"{run}/chdb.json": json.dumps(config)},
+        stop_signal=_STOP,
     )
 
 

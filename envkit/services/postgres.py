@@ -173,8 +173,10 @@ def _create(address: Address, name: str, settings: ServiceSettings) -> Namespace
     rights = "SUPERUSER" if getattr(settings, "superuser", False) else "NOSUPERUSER"
     with _over_socket(address) as connection:
         _set_password(connection, f'CREATE ROLE "{name}" {rights}', name, password)
-        # template0 allows no connections, so nobody can be in the way of copying it
-        connection.execute(f'CREATE DATABASE "{name}" OWNER "{name}" TEMPLATE template0')
+        # template0 allows no connections, so nobody can be in the way of copying it. Without fsync
+        # copying its files takes half the time of writing them through the log (PG 15's default).
+        how = "STRATEGY file_copy" if connection.info.server_version >= 150000 else ""
+        connection.execute(f'CREATE DATABASE "{name}" OWNER "{name}" TEMPLATE template0 {how}')
         connection.execute(f'REVOKE ALL ON DATABASE "{name}" FROM PUBLIC')
     return Namespace(user=name, password=password, database=name)
 

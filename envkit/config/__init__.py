@@ -1,0 +1,116 @@
+"""Where settings come from: a file of the project, then ``ENVKIT_*``, then the command line.
+
+``[tool.envkit]`` in ``pyproject.toml``, or the same tables without that prefix in ``envkit.toml``.
+Every value remembers where it was written (`Config.origins`), and every error names the file, the
+line, the key, what stood there and what could stand there instead.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct, convert, field
+
+from envkit.config.document import Document, read_document
+from envkit.config.environment import ENVIRONMENT, read_environment
+from envkit.config.location import configuration_in, find_root, locate
+from envkit.config.overrides import Overrides, read_overrides
+from envkit.config.tables import read_file
+from envkit.config.values import KEYS, Values
+from envkit.config.wording import KeyPath, nearest, show
+from envkit.errors import ConfigInvalid
+from envkit.model import Settings
+
+__all__ = [
+    "ENVIRONMENT",
+    "Config",
+    "Document",
+    "KeyPath",
+    "Overrides",
+    "Settings",
+    "find_root",
+    "load",
+    "nearest",
+    "read_document",
+    "show",
+]
+
+
+class Config(Struct, frozen=True, kw_only=True):
+    """Settings, and where each of them comes from.
+
+    Attributes:
+        origins: Dotted key to ``pyproject.toml:12``, ``ENVKIT_BACKEND``, ``--backend`` or
+            ``default``. Backends appear one a service (``backend.redis``).
+        file: The file that holds envkit's tables, if there is one.
+    """
+
+    settings: Settings
+    root: Path
+    origins: dict[str, str] = field(default_factory=dict)
+    file: Path | None = None
+
+
+def load(
+    root: Path | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    overrides: Overrides | None = None,
+) -> Config:
+    """Read the configuration of a project.
+
+    Args:
+        root: The project's directory, taken as it is; None looks for it with `find_root`.
+        environ: Stands in for ``os.environ``.
+        overrides: What the command line said.
+
+    Raises:
+        ConfigInvalid: A file cannot be read or parsed, or a value has the wrong type or range.
+        ConfigUnknownKey: A key or an ``ENVKIT_*`` name that envkit does not know.
+        UsageError: The command line names a service or backend that does not exist.
+    """
+    environ = os.environ if environ is None else environ
+    if root is None:
+        root, document = locate()
+    else:
+        root = root.resolve()
+        document = configuration_in(root)
+    values = read_file(document) if document is not None else {}
+    values |= read_environment(environ) | read_overrides(overrides or Overrides())
+    defaults = {".".join(key): "default" for key, reader in KEYS.items() if reader is not None}
+    return Config(
+        settings=_settings(values, root, environ),
+        root=root,
+        origins=defaults | {".".join(key): origin for key, (_, origin) in values.items()},
+        file=None if document is None else document.path,
+    )
+
+
+def _settings(values: Values, root: Path, environ: Mapping[str, str]) -> Settings:
+    tree: dict[str, Any] = {}
+    for key, (value, _) in values.items():
+        *tables, name = key
+        if tables == ["backend"] and value == "auto":
+            continue  # what a service has anyway: written or not, it means the same
+        table = tree
+        for part in tables:
+            table = table.setdefault(part, {})
+        table[name] = value
+    if tree.get("data_dir"):
+        # The same place from wherever below the project a command is typed.
+        tree["data_dir"] = str(root / _home(tree["data_dir"], environ))
+    return convert(tree, Settings)
+
+
+def _home(path: str, environ: Mapping[str, str]) -> str:
+    if path != "~" and not path.startswith("~/"):
+        return path
+    if not environ.get("HOME"):
+        raise ConfigInvalid(
+            f"data_dir is {show(path)}, and the environment has no HOME to stand for '~'",
+            hint="write the whole path",
+        )
+    return environ["HOME"] + path[1:]

@@ -1,0 +1,222 @@
+"""What each key may hold: one reader a kind of value, and the table of all keys.
+
+A reader takes what the file or the environment gave and returns what `Settings` holds, or raises
+`Wrong`. It does not know where the value stands.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+from typing import Final, TypeAlias, get_args
+
+from envkit.config.wording import KeyPath, nearest, show, type_of
+from envkit.errors import ConfigInvalid
+from envkit.model import SERVICES, BackendChoice, ServiceName
+
+__all__ = [
+    "ENDPOINT_FIELDS",
+    "KEYS",
+    "Key",
+    "Reader",
+    "Values",
+    "Wrong",
+    "backend",
+    "backends",
+    "boolean",
+    "keys_of",
+    "reference",
+    "server_setting",
+    "services",
+    "split",
+    "version",
+]
+
+Key: TypeAlias = tuple[str, ...]
+Reader: TypeAlias = Callable[[object], object]
+#: What one source says: each value with its origin.
+Values: TypeAlias = dict[Key, tuple[object, str]]
+
+ENDPOINT_FIELDS: Final = ("url", "host", "port", "user", "password", "database")
+_BACKENDS: Final[tuple[str, ...]] = get_args(BackendChoice)
+_VERSION: Final = r"[0-9]{1,9}(?:\.[0-9]{1,9}){0,5}"
+_DURATION: Final = r"([0-9]{1,12}(?:\.[0-9]{1,9})?)(ms|s|m|h)?"
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
+_SEVERAL_LINES: Final = r"[\x00\r\n]"
+
+
+class Wrong(Exception):
+    """A value that does not fit; whoever knows where it stands makes the real error of it.
+
+    Attributes:
+        example: What could be written instead.
+        at: Which item or part of the value is wrong.
+    """
+
+    def __init__(self, value: object, expected: str, example: str, at: KeyPath = ()) -> None:
+        super().__init__(expected)
+        self.value = value
+        self.expected = expected
+        self.example = example
+        self.at = at
+
+    def error(self, place: str, hint: str, *, typed: bool) -> ConfigInvalid:
+        kind = f" ({type_of(self.value)})" if typed and not isinstance(self.value, bool) else ""
+        return ConfigInvalid(
+            f"{place} is {show(self.value)}{kind}; expected {self.expected}", hint=hint
+        )
+
+
+def services(value: object) -> tuple[ServiceName, ...]:
+    known = ", ".join(SERVICES)
+    items = value if isinstance(value, list) else []
+    meant = [nearest(item, SERVICES) for item in items if isinstance(item, str)]
+    names = dict.fromkeys(name for name in meant if name) or SERVICES
+    example = "[{}]".format(", ".join(f'"{name}"' for name in names))
+    if not items:
+        raise Wrong(value, f"a list with at least one of {known}", example)
+    for index, item in enumerate(items):
+        if item not in SERVICES:
+            raise Wrong(item, f"one of {known}", example, at=(index,))
+        if item in items[:index]:
+            raise Wrong(item, "each service once", example, at=(index,))
+    # A set in all but name: one order for one meaning, so that equal settings are equal.
+    return tuple(name for name in SERVICES if name in items)
+
+
+def backend(value: object) -> str:
+    if value not in _BACKENDS:
+        guess = nearest(value, _BACKENDS) if isinstance(value, str) else None
+        raise Wrong(value, f"one of {', '.join(_BACKENDS)}", f'"{guess or "auto"}"')
+    return str(value)
+
+
+def backends(text: str) -> dict[Key, object]:
+    """``docker`` or ``postgres=docker,redis=embedded``, as the environment and options have it."""
+    expected = (
+        f"one of {', '.join(_BACKENDS)}, or SERVICE=BACKEND with commas between"
+        f" (services: {', '.join(SERVICES)})"
+    )
+    if "=" not in text and "," not in text:
+        choice = text.strip()
+        if choice not in _BACKENDS:
+            raise Wrong(text, expected, nearest(choice, _BACKENDS) or "auto")
+        return {("backend", service): choice for service in SERVICES}
+    example = "postgres=docker,redis=embedded"
+    chosen: dict[Key, object] = {}
+    for pair in split(text) or [text]:
+        service, _, choice = (part.strip() for part in pair.partition("="))
+        if service not in SERVICES or choice not in _BACKENDS:
+            near = (nearest(service, SERVICES), nearest(choice, _BACKENDS))
+            raise Wrong(text, expected, "{}={}".format(*near) if all(near) else example)
+        if ("backend", service) in chosen:
+            raise Wrong(text, f"each service once, and {service} is there twice", example)
+        chosen["backend", service] = choice
+    return chosen
+
+
+def split(text: str) -> list[str]:
+    return [part for part in (piece.strip() for piece in text.split(",")) if part]
+
+
+def _duration(longest: float, *, zero: bool, example: str) -> Reader:
+    least = "0 s or more" if zero else "more than 0 s"
+    expected = (
+        'a duration such as "250ms", "30s", "5m" or "1h", or a number of seconds,'
+        f" {least} and at most {longest:.0f} s"
+    )
+
+    def read(value: object) -> float:
+        seconds = -1.0
+        if isinstance(value, str):
+            if match := re.fullmatch(_DURATION, value.strip()):
+                seconds = float(match[1]) * _UNITS[match[2]]
+        elif isinstance(value, int | float) and not isinstance(value, bool) and value <= longest:
+            # Compared before it is converted: an integer may be too large for a float.
+            seconds = float(max(value, -1))
+        # Not-a-number fails every comparison.
+        if not (0 <= seconds <= longest and (zero or seconds)):
+            raise Wrong(value, expected, example)
+        # Minus zero is zero, and both must lead to the same settings.
+        return seconds + 0.0
+
+    return read
+
+
+def boolean(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise Wrong(value, "true or false", "true")
+    return value
+
+
+def version(value: object) -> str:
+    # ``version = 18`` can only mean one thing; 18.10 as a number would already have become 18.1.
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**9:
+        return str(value)
+    if isinstance(value, str) and (value == "" or re.fullmatch(_VERSION, value)):
+        return value
+    example = f'"{value}"' if isinstance(value, float) else '"18"'
+    raise Wrong(value, 'a version, or the beginning of one, such as "18" or "18.6"', example)
+
+
+def _directory(value: object) -> str:
+    if not isinstance(value, str) or re.search(_SEVERAL_LINES, value):
+        raise Wrong(value, "the path of a directory", '"/dev/shm"')
+    return value
+
+
+def reference(value: object) -> str:
+    if isinstance(value, str):
+        service, _, part = value.partition(".")
+        if service in SERVICES and part in ENDPOINT_FIELDS:
+            return value
+    raise Wrong(
+        value,
+        f'"service.field" with a service of {", ".join(SERVICES)}'
+        f" and a field of {', '.join(ENDPOINT_FIELDS)}",
+        '"postgres.url"',
+    )
+
+
+def server_setting(value: object) -> str | int | float | bool:
+    if isinstance(value, str):
+        if re.search(_SEVERAL_LINES, value):
+            raise Wrong(value, "a string of one line, without NUL", '"one line"')
+        return value
+    if isinstance(value, int) and -(2**63) <= value < 2**63:
+        return value
+    if isinstance(value, float) and value - value == 0:  # neither infinite nor not-a-number
+        return value
+    raise Wrong(
+        value, "a string, true, false, an integer of at most 64 bits or a finite float", '"on"'
+    )
+
+
+# Durations beyond these are slips of the keyboard, and some timers of the kernel overflow.
+_WEEK: Final = 7 * 24 * 3600.0
+_HOUR: Final = 3600.0
+
+#: Every key with a name of its own, in the order in which messages list them. The names below
+#: ``env`` and ``settings`` are the user's, so these have no reader here.
+KEYS: Final[dict[Key, Reader | None]] = {
+    ("services",): services,
+    **{("backend", service): backend for service in SERVICES},
+    ("linger",): _duration(_WEEK, zero=True, example='"30s"'),
+    ("start_timeout",): _duration(_HOUR, zero=False, example='"60s"'),
+    ("data_dir",): _directory,
+    ("env",): None,
+    ("export_env",): boolean,
+    ("postgres", "version"): version,
+    ("postgres", "settings"): None,
+    ("postgres", "superuser"): boolean,
+    ("redis", "version"): version,
+    ("redis", "settings"): None,
+    ("clickhouse", "version"): version,
+    ("clickhouse", "settings"): None,
+}
+
+
+def keys_of(table: Key) -> Collection[str]:
+    """The names that may stand in a table."""
+    depth = len(table)
+    return dict.fromkeys(key[depth] for key in KEYS if key[:depth] == table and len(key) > depth)
