@@ -86,7 +86,7 @@ def state_dir() -> Path:
             return private_dir(path)
     except (OSError, RuntimeError):  # the latter: nobody knows where this user's home is
         pass
-    return private_dir(run_dir() / "state")
+    return run_dir()
 
 
 def cache_dir() -> Path | None:
