@@ -23,9 +23,9 @@ from envkit.version import __version__
 if TYPE_CHECKING:
     from envkit.config import Config
     from envkit.errors import EnvkitError
-    from envkit.init_project import Proposal
+    from envkit.init import Proposal
     from envkit.keeper.client import Client
-    from envkit.model import Endpoint, ServiceName
+    from envkit.model import Endpoint, ServiceName, ServiceStatus
 
 __all__ = ["doctor_main", "main"]
 
@@ -35,6 +35,11 @@ _INTERRUPTED = 130
 
 _SERVICES = ("postgres", "redis", "clickhouse")
 _EXPORTS = ("shell", "dotenv", "json", "github", "gitlab")
+
+
+def _say(text: str, *, nl: bool = True, err: bool = False) -> None:
+    """Print. The stream is named because click replaces one whose encoding is ASCII by its own."""
+    click.echo(text, file=sys.stderr if err else sys.stdout, nl=nl)
 
 
 # -- errors and exit codes ------------------------------------------------------------------------
@@ -51,15 +56,15 @@ def _complain(error: EnvkitError) -> None:
         safe = printable(without_passwords(text))
         return click.style(safe, **style) if styled and style else safe
 
-    click.echo(
+    _say(
         f"{part('error', fg='red', bold=True)}: {part(error.observed)} "
         f"{part(f'[{error.slug}]', dim=True)}",
-        file=stream,
+        err=True,
     )
     for line in error.detail.splitlines():
-        click.echo(f"    {part(line)}", file=stream)
+        _say(f"    {part(line)}", err=True)
     if error.hint:
-        click.echo(f"  {_arrow(stream)} {part(error.hint, bold=True)}", file=stream)
+        _say(f"  {_arrow(stream)} {part(error.hint, bold=True)}", err=True)
 
 
 def _arrow(stream: TextIO) -> str:
@@ -89,7 +94,7 @@ def _guarded(code: int | None = None) -> Callable[[Callable[_P, int | None]], Ca
                 _complain(error)
                 sys.exit(code or error.exit_code)
             except KeyboardInterrupt:
-                click.echo("interrupted", err=True)
+                _say("interrupted", err=True)
                 sys.exit(_INTERRUPTED)
             sys.exit(result or 0)
 
@@ -142,15 +147,27 @@ def _configured(services: Sequence[str] = (), backend: str | None = None) -> Con
     return config.load(overrides=config.Overrides(backend=backend, services=services))
 
 
-def _start(loaded: Config, client: Client) -> None:
+def _start(loaded: Config, client: Client) -> list[ServiceStatus]:
+    """Start the services, showing how that goes.
+
+    Returns:
+        Those that were up already.
+    """
     from envkit.progress import show
 
-    with show(loaded.settings.services) as on_event:
-        client.start(loaded.settings.services, on_event)
+    started = set()
+
+    def on_event(event: dict[str, Any]) -> None:
+        started.add(event["service"])
+        show_event(event)
+
+    with show(loaded.settings.services) as show_event:
+        statuses = client.start(loaded.settings.services, on_event)
+    return [one for one in statuses if one.service not in started]
 
 
 def _print_json(data: Any) -> None:
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+    _say(json.dumps(data, indent=2, ensure_ascii=False))
 
 
 # -- commands -------------------------------------------------------------------------------------
@@ -178,9 +195,11 @@ def up(services: tuple[str, ...], backend: str | None) -> None:
 
     loaded = _configured(services, backend)
     with connect(loaded.root, loaded.settings) as client:
-        _start(loaded, client)
+        for one in _start(loaded, client):
+            what = f"{one.product} {one.version} ({one.backend})"
+            _say(f"{one.service:<12}was up already   {what}", err=True)
         client.pin()
-    click.echo("up; `envkit export` shows where, `envkit down` stops them", err=True)
+    _say("up; `envkit export` shows where, `envkit down` stops them", err=True)
 
 
 @cli.command(
@@ -200,7 +219,6 @@ def run(ctx: click.Context, services: tuple[str, ...], backend: str | None) -> i
     of envkit's own, 126 and 127 mean that the command could not be run.
     """
     from envkit.api import Services, misleading
-    from envkit.errors import UsageError
     from envkit.keeper.client import connect
     from envkit.running import Unrunnable, find_command, run_command
 
@@ -216,7 +234,7 @@ def run(ctx: click.Context, services: tuple[str, ...], backend: str | None) -> i
             held = Services(lease, loaded.settings)
             return run_command(command, held.env, misleading(lease.endpoints))
     except Unrunnable as error:
-        click.echo(f"envkit run: {error}", err=True)
+        _say(f"envkit run: {error}", err=True)
         return error.code
 
 
@@ -269,7 +287,7 @@ def export(services: tuple[str, ...], output: str) -> None:
     if output == "github":
         _to_github(text, variables, endpoints)
     else:
-        click.echo(text, nl=False)
+        _say(text, nl=False)
 
 
 def _exported(loaded: Config, lease: str = "") -> dict[ServiceName, Endpoint]:
@@ -317,7 +335,7 @@ def _to_github(
         )
     passwords = {e.password for e in endpoints.values() if e.password}
     secret = [name for name, value in variables.items() if any(p in value for p in passwords)]
-    click.echo(masks(variables, secret), nl=False)
+    _say(masks(variables, secret), nl=False)
     try:
         with open(target, "a", encoding="utf-8") as file:  # noqa: PTH123 - GitHub gives a string
             file.write(text)
@@ -371,7 +389,7 @@ def status(output: str) -> None:
         _print_json({"version": 1, "project": str(loaded.root), "keepers": keepers})
         return
     if not keepers:
-        click.echo(f"nothing is running for {loaded.root}")
+        _say(f"nothing is running for {loaded.root}")
     for keeper in keepers:
         _print_keeper(keeper)
 
@@ -380,12 +398,12 @@ def _print_keeper(keeper: dict[str, Any]) -> None:
     clients = keeper["clients"]
     holds = [f"used by {clients} client{'s' if clients != 1 else ''}"] if clients else []
     holds += ["up until `envkit down`"] if keeper["pinned"] else []
-    click.echo(f"{keeper['project']}: {', '.join(holds) or 'ending'} (keeper {keeper['pid']})")
+    _say(f"{keeper['project']}: {', '.join(holds) or 'ending'} (keeper {keeper['pid']})")
     for row in keeper["services"]:
         where = f"{row['host']}:{row['port']}" if row["port"] else "-"
         what = f"{row['product']} {row['version']}".strip() or "-"
         leases = f"{row['leases']} lease{'s' if row['leases'] != 1 else ''}"
-        click.echo(
+        _say(
             f"  {row['service']:<11}{row['state']:<9}{what:<30}{where:<17}{leases:<10}"
             f"{row['backend']}: {row['why']}".rstrip()
         )
@@ -425,8 +443,8 @@ def logs(service: str) -> None:
         )
     for path in paths:
         if len(paths) > 1:
-            click.echo(f"==> {path} <==", err=True)
-        click.echo(printable(path.read_text(errors="replace")), nl=False)
+            _say(f"==> {path} <==", err=True)
+        _say(printable(path.read_text(errors="replace")), nl=False)
 
 
 @cli.command()
@@ -437,7 +455,7 @@ def down() -> None:
 
     stopped = stop_all(_configured().root)
     if not stopped:
-        click.echo("nothing was running", err=True)
+        _say("nothing was running", err=True)
 
 
 @cli.command()
@@ -458,11 +476,11 @@ def prune(older_than: str | None, output: str) -> None:
         _print_json({"version": 1, "removed": pruned.removed, "left": pruned.left})
         return
     for path in pruned.removed:
-        click.echo(f"removed {path}")
+        _say(f"removed {path}")
     for words in pruned.left:
-        click.echo(f"left alone {words}")
+        _say(f"left alone {words}")
     if not pruned.removed and not pruned.left:
-        click.echo("nothing to remove")
+        _say("nothing to remove")
 
 
 def _age(text: str) -> float:
@@ -481,28 +499,29 @@ def _age(text: str) -> float:
 def init(yes: bool) -> int:
     """Propose [tool.envkit] from what this project depends on, and write it."""
     from envkit.config import find_root
-    from envkit.init_project import propose, write
+    from envkit.init import propose, write
 
     proposal = propose(find_root())
     _print_proposal(proposal)
     if not yes:
         if not sys.stdin.isatty():
-            click.echo("nothing was written; `envkit init --yes` writes it", err=True)
+            _say("nothing was written; `envkit init --yes` writes it", err=True)
             return 0
         if not click.confirm(f"Write this to {proposal.file}?", default=True):
             return 1
-    click.echo(f"written to {write(proposal)}")
+    _say(f"written to {write(proposal)}")
     return 0
 
 
 def _print_proposal(proposal: Proposal) -> None:
-    for reason in proposal.reasons:
-        click.echo(f"# {reason}")
-    for note in proposal.notes:
-        click.echo(f"# left out: {note}")
-    if not proposal.found:
-        click.echo("# nothing here names a service, so all three are proposed")
-    click.echo(proposal.table)
+    import shutil
+    from textwrap import TextWrapper
+
+    width = shutil.get_terminal_size().columns
+    comment = TextWrapper(width, "# ", "#   ", break_long_words=False, break_on_hyphens=False)
+    for text in (*proposal.reasons, *(f"note: {note}" for note in proposal.notes)):
+        click.echo(comment.fill(text))
+    click.echo(f"\n{proposal.table}")
 
 
 def main() -> NoReturn:
@@ -522,5 +541,5 @@ def main() -> NoReturn:
 
 def doctor_main() -> NoReturn:
     """Run ``envkit doctor`` under its second name."""
-    click.echo("envkit doctor is not part of this version of envkit", err=True)
+    _say("envkit doctor is not part of this version of envkit", err=True)
     sys.exit(2)

@@ -24,13 +24,14 @@ class NotAnswering(Exception):
     Attributes:
         last: What the last try ran into.
         ended: Whether the server's process is gone.
+        limit: The seconds it had.
     """
 
-    def __init__(self, last: BaseException | None, *, ended: bool, waited: float) -> None:
+    def __init__(self, last: BaseException | None, *, ended: bool, limit: float) -> None:
         super().__init__(str(last))
         self.last = last
         self.ended = ended
-        self.waited = waited
+        self.limit = limit
 
 
 class Cancelled(Exception):
@@ -66,7 +67,7 @@ def until_answer(
             raise Cancelled
         # A server that has ended can leave its port to somebody else, whose answer means nothing.
         if ended.is_set() or left <= 0:
-            raise NotAnswering(last, ended=ended.is_set(), waited=limit - left)
+            raise NotAnswering(last, ended=ended.is_set(), limit=limit)
         try:
             answer = ask(min(_ONE_TRY_S, left))
         except EnvkitError:

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - snapshots hold lines as they are printed
 """What is shown while services start: live on a terminal, plain lines everywhere else."""
 
 from __future__ import annotations
@@ -10,19 +11,19 @@ import struct
 import subprocess
 import sys
 import termios
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from inline_snapshot import snapshot
 
 if TYPE_CHECKING:
-    from conftest import Project
+    from tests.conftest import Project
 
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def on_a_terminal(
-    project: Project, *arguments: str, width: int = 80, **environment: str
+    project: Project, *arguments: str, width: int = 80, **environment: Any
 ) -> tuple[int, str]:
     """Exit code, and all that a terminal of this width is sent."""
     ours, theirs = pty.openpty()
@@ -33,7 +34,7 @@ def on_a_terminal(
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
-        env={"TERM": "xterm", "LANG": "C.UTF-8"} | os.environ | environment,
+        env=os.environ | {"TERM": "xterm", "LC_ALL": "C.UTF-8"} | environment,
     )
     os.close(theirs)
     said = b""
@@ -85,18 +86,28 @@ def test_no_color_takes_colours_away_but_stays_live(project: Project) -> None:
 
 def test_error_is_coloured_on_a_terminal(project: Project) -> None:
     code, said = on_a_terminal(project, "up", "mysql")
-    assert (code, said) == snapshot((2, """\
+    assert (code, said) == snapshot(
+        (
+            2,
+            """\
 \x1b[31m\x1b[1merror\x1b[0m: there is no service 'mysql'; there are postgres, redis, clickhouse \x1b[2m[envkit.usage]\x1b[0m\r
   → \x1b[1mname one of postgres, redis, clickhouse\x1b[0m\r
-"""))
+""",
+        )
+    )
 
 
 def test_error_is_not_coloured_with_no_color(project: Project) -> None:
     code, said = on_a_terminal(project, "up", "mysql", NO_COLOR="1")
-    assert (code, said) == snapshot((2, """\
+    assert (code, said) == snapshot(
+        (
+            2,
+            """\
 error: there is no service 'mysql'; there are postgres, redis, clickhouse [envkit.usage]\r
   → name one of postgres, redis, clickhouse\r
-"""))
+""",
+        )
+    )
 
 
 def test_service_that_fails_is_marked_and_explained_below(project: Project) -> None:
@@ -107,14 +118,16 @@ def test_service_that_fails_is_marked_and_explained_below(project: Project) -> N
 
 
 def test_terminal_without_the_marks_gets_plain_lines(project: Project) -> None:
-    ascii_only = {
+    ascii_only: dict[str, Any] = {
         "LC_ALL": "C",
         "PYTHONIOENCODING": "ascii",
         "PYTHONUTF8": "0",
         "PYTHONCOERCECLOCALE": "0",
     }
     code, said = on_a_terminal(project, "run", "--", "true", **ascii_only)
-    assert (code, project.steady(said)) == snapshot((0, 'redis  ready in N ms  Valkey N.N (embedded)\r\n'))
+    assert (code, project.steady(said)) == snapshot(
+        (0, "redis  ready in N ms  Valkey N.N (embedded)\r\n")
+    )
 
 
 def test_dumb_terminal_gets_no_escape_sequences(project: Project) -> None:
@@ -125,13 +138,21 @@ def test_dumb_terminal_gets_no_escape_sequences(project: Project) -> None:
 def test_pipe_gets_a_line_for_each_service_when_it_is_ready(project: Project) -> None:
     project.write("envkit.toml", "")
     said = project.envkit("run", "--", "true").stderr
-    assert sorted(project.steady(said).splitlines()) == snapshot(['clickhouse  ready in N ms  ClickHouse (chdb) N.N (embedded)', 'postgres  ready in N ms  PostgreSQL N.N (embedded)', 'redis  ready in N ms  Valkey N.N (embedded)'])
+    assert sorted(project.steady(said).splitlines()) == snapshot(
+        [
+            "clickhouse  ready in N ms  ClickHouse (chdb) N.N (embedded)",
+            "postgres  ready in N ms  PostgreSQL N.N (embedded)",
+            "redis  ready in N ms  Valkey N.N (embedded)",
+        ]
+    )
 
 
 def test_two_services_that_fail_are_both_shown(project: Project) -> None:
     project.write("envkit.toml", 'services = ["redis", "postgres"]\nbackend = "docker"\n')
     said = project.envkit("up").stderr
-    assert sorted(line for line in said.splitlines() if " failed [" in line) == snapshot(['postgres    failed [envkit.backend.none]', 'redis       failed [envkit.backend.none]'])
+    assert sorted(line for line in said.splitlines() if " failed [" in line) == snapshot(
+        ["postgres    failed [envkit.backend.none]", "redis       failed [envkit.backend.none]"]
+    )
 
 
 def test_command_of_run_has_the_terminal_to_itself(project: Project) -> None:

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - snapshots hold lines as they are printed
 """The plugin in one process: fixtures, what is started and when, modes, what is left."""
 
 from __future__ import annotations
@@ -14,10 +15,8 @@ from inline_snapshot import snapshot
 from envkit import lease_fixture
 from envkit.errors import UsageError
 
-from pytest import ExitCode
-
 if TYPE_CHECKING:
-    from conftest import Leftovers
+    from tests.conftest import Leftovers
 
 # Other plugins are not loaded: they take most of the time of such a small run.
 OPTIONS = (
@@ -564,7 +563,7 @@ def test_more(real_redis): pass
 def told(suite: pytest.Pytester, result: pytest.RunResult) -> str:
     """What was printed from the collection on, and the exit code."""
     lines = result.stdout.str().replace(str(suite.path), "PROJECT").splitlines()
-    first = next(n for n, line in enumerate(lines) if line.startswith(("collected", "2 workers")))
+    first = next(n for n, line in enumerate(lines) if line.startswith("collected"))
     kept = [
         line.rsplit(" in ", 1)[0].strip("= ") if line.startswith("=") else line.rstrip()
         for line in lines[first:]
@@ -675,9 +674,9 @@ def test_senseless_wish_is_a_usage_error(
     monkeypatch.setenv("USE_REAL_SERVICES", "maybe")
     suite.makepyfile("def test(real_redis): pass")
     result = run(suite)
-    assert (result.ret, result.stderr.str()) == snapshot(
+    assert (int(result.ret), result.stderr.str()) == snapshot(
         (
-            ExitCode.USAGE_ERROR,
+            4,
             "ERROR: USE_REAL_SERVICES is 'maybe'; expected 1/true (require), 0/false (off) or auto\n",
         )
     )
@@ -697,9 +696,9 @@ def test_configuration_error_is_a_usage_error(suite: pytest.Pytester) -> None:
     suite.makefile(".toml", envkit='servces = ["redis"]')
     suite.makepyfile("def test(real_redis): pass")
     result = run(suite)
-    assert (result.ret, result.stderr.str().replace(str(suite.path), "PROJECT")) == snapshot(
+    assert (int(result.ret), result.stderr.str().replace(str(suite.path), "PROJECT")) == snapshot(
         (
-            ExitCode.USAGE_ERROR,
+            4,
             """\
 ERROR: envkit.toml:1: the top level has no key 'servces' [envkit.config.unknown-key]
 → did you mean 'services'? Known keys: services, backend, linger, start_timeout, data_dir, env, export_env, postgres, redis, clickhouse

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - snapshots hold lines as they are printed
 """`envkit export` is read by those it is written for, `envkit shell` reaches the same database."""
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dotenv import dotenv_values
 from inline_snapshot import snapshot
 
 if TYPE_CHECKING:
-    from conftest import Project
+    from tests.conftest import Project
 
 # What is on PATH here is the machine's; without it, the wheels are what is there.
 NO_CLIENTS = {"PATH": os.path.dirname(sys.executable)}  # noqa: PTH120 - as PATH is written

@@ -303,7 +303,12 @@ def _spawn(key: str, root: Path, settings: Settings, lock_descriptor: int) -> Cl
     # Not a file of ours in a directory that may be full: what a keeper prints before it has a log.
     output = os.memfd_create("envkit-keeper") if hasattr(os, "memfd_create") else os.dup(2)
     try:
-        environment = {k: v for k, v in os.environ.items() if k not in _NOT_INHERITED}
+        # libpq reads PG*, and the keeper has servers of its own to talk to.
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in _NOT_INHERITED and not name.startswith("PG")
+        }
         program = subprocess.Popen(
             [
                 sys.executable,

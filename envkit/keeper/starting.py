@@ -175,7 +175,7 @@ def _failure(spec: Service, server: embedded.EmbeddedServer, error: NotAnswering
             hint=f"see what it says above; [tool.envkit.{spec.name}] settings are passed to it",
         )
     return KeeperStartFailed(
-        f"{spec.title} did not answer within {error.waited:.0f} s; the last try: {error.last}",
+        f"{spec.title} did not answer within {error.limit:g} s; the last try: {error.last}",
         detail=tail,
         hint="see its log above; start_timeout in [tool.envkit] gives it more time",
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import weakref
 from importlib import import_module
 from typing import Any, Protocol, TypeVar
 
@@ -25,7 +24,8 @@ class Handle:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        self._opened: list[weakref.ref[_Closable]] = []
+        # Held until `close`: a connection that nobody holds warns about itself when it goes.
+        self._opened: list[_Closable] = []
 
     @property
     def url(self) -> str:
@@ -53,15 +53,13 @@ class Handle:
 
     def close(self) -> None:
         """Close every synchronous connection this handle opened and the test left open."""
-        for reference in self._opened:
-            connection = reference()
-            if connection is not None:
-                with contextlib.suppress(Exception):  # a test may have broken it on purpose
-                    connection.close()
+        for connection in self._opened:
+            with contextlib.suppress(Exception):  # a test may have broken it on purpose
+                connection.close()
         self._opened.clear()
 
     def _closing(self, connection: _C) -> _C:
-        self._opened.append(weakref.ref(connection))
+        self._opened.append(connection)
         return connection
 
     def __repr__(self) -> str:

@@ -213,7 +213,9 @@ class PostgresHandle(Handle):
             DriverMissing: psycopg cannot be imported.
         """
         module = driver("psycopg", "psycopg[binary]")
-        connection: psycopg.Connection[Any] = module.connect(self.url, **kwargs)
+        connection: psycopg.Connection[Any] = module.connect(
+            self.url, **(self._over_environment() | kwargs)
+        )
         return self._closing(connection)
 
     async def aconnect(self, **kwargs: Any) -> psycopg.AsyncConnection[Any]:
@@ -224,9 +226,13 @@ class PostgresHandle(Handle):
         """
         module = driver("psycopg", "psycopg[binary]")
         connection: psycopg.AsyncConnection[Any] = await module.AsyncConnection.connect(
-            self.url, **kwargs
+            self.url, **(self._over_environment() | kwargs)
         )
         return connection
+
+    def _over_environment(self) -> dict[str, str]:
+        """What PGHOSTADDR, PGOPTIONS and PGSSLMODE of the user would change otherwise."""
+        return {"hostaddr": self.host, "options": "", "sslmode": "prefer"}
 
 
 _WHEEL = Program(
