@@ -521,7 +521,7 @@ def _print_proposal(proposal: Proposal) -> None:
     comment = TextWrapper(width, "# ", "#   ", break_long_words=False, break_on_hyphens=False)
     for text in (*proposal.reasons, *(f"note: {note}" for note in proposal.notes)):
         click.echo(comment.fill(text))
-    click.echo(f"\n{proposal.table}")
+    click.echo(proposal.table)
 
 
 def main() -> NoReturn:

@@ -8,7 +8,7 @@ line, the key, what stood there and what could stand there instead.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,11 @@ from msgspec import Struct, convert, field
 from envkit.config.document import Document, read_document
 from envkit.config.environment import ENVIRONMENT, read_environment
 from envkit.config.location import configuration_in, find_root, locate
-from envkit.config.overrides import Overrides, read_overrides
 from envkit.config.tables import read_file
-from envkit.config.values import KEYS, Values
-from envkit.config.wording import KeyPath, nearest, show
-from envkit.errors import ConfigInvalid
-from envkit.model import Settings
+from envkit.config.values import KEYS, Values, Wrong, backends
+from envkit.config.wording import KeyPath, nearest, quoted, show
+from envkit.errors import ConfigInvalid, UsageError
+from envkit.model import SERVICES, Settings
 
 __all__ = [
     "ENVIRONMENT",
@@ -37,6 +36,20 @@ __all__ = [
     "read_document",
     "show",
 ]
+
+
+class Overrides(Struct, frozen=True, kw_only=True):
+    """What the command line said; it wins over the environment and the file.
+
+    Attributes:
+        backend: One for all services, or ``postgres=docker,redis=embedded``.
+        services: None or nothing at all keeps what is configured.
+        backend_option: How the option is called where it was given, for origins and errors.
+    """
+
+    backend: str | None = None
+    services: Sequence[str] | None = None
+    backend_option: str = "--backend"
 
 
 class Config(Struct, frozen=True, kw_only=True):
@@ -79,7 +92,7 @@ def load(
         root = root.resolve()
         document = configuration_in(root)
     values = read_file(document) if document is not None else {}
-    values |= read_environment(environ) | read_overrides(overrides or Overrides())
+    values |= read_environment(environ) | _read_overrides(overrides or Overrides())
     defaults = {".".join(key): "default" for key, reader in KEYS.items() if reader is not None}
     return Config(
         settings=_settings(values, root, environ),
@@ -87,6 +100,33 @@ def load(
         origins=defaults | {".".join(key): origin for key, (_, origin) in values.items()},
         file=None if document is None else document.path,
     )
+
+
+def _read_overrides(overrides: Overrides) -> Values:
+    values: Values = {}
+    named = overrides.services or ()
+    for service in named:
+        if service not in SERVICES:
+            known = ", ".join(SERVICES)
+            guess = nearest(service, SERVICES)
+            raise UsageError(
+                f"there is no service {quoted(service)}; there are {known}",
+                hint=f"did you mean {guess}?" if guess else f"name one of {known}",
+            )
+    if named:
+        chosen = tuple(name for name in SERVICES if name in named)
+        values["services",] = (chosen, "command line")
+    option = overrides.backend_option
+    if overrides.backend is not None:
+        try:
+            read = backends(overrides.backend)
+        except Wrong as wrong:
+            raise UsageError(
+                f"{option} is {show(wrong.value)}; expected {wrong.expected}",
+                hint=f"write {option} {wrong.example}",
+            ) from None
+        values |= {key: (choice, option) for key, choice in read.items()}
+    return values
 
 
 def _settings(values: Values, root: Path, environ: Mapping[str, str]) -> Settings:

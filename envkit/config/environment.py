@@ -6,44 +6,33 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from envkit.config.values import (
-    KEYS,
-    Key,
-    Reader,
-    Values,
-    Wrong,
-    backends,
-    boolean,
-    services,
-    split,
-    version,
-)
+from envkit.config.values import KEYS, Key, Values, Wrong, backends, split
 from envkit.config.wording import nearest, quoted, show
 from envkit.errors import ConfigUnknownKey
 from envkit.model import SERVICES
 
 __all__ = ["ENVIRONMENT", "read_environment"]
 
-#: Every name envkit reads its settings from, with the key it stands for.
-ENVIRONMENT: Final[dict[str, Key]] = {
-    "ENVKIT_SERVICES": ("services",),
-    "ENVKIT_BACKEND": ("backend",),
-    "ENVKIT_LINGER": ("linger",),
-    "ENVKIT_START_TIMEOUT": ("start_timeout",),
-    "ENVKIT_DATA_DIR": ("data_dir",),
-    "ENVKIT_EXPORT_ENV": ("export_env",),
-    **{f"ENVKIT_{service.upper()}_VERSION": (service, "version") for service in SERVICES},
-    "ENVKIT_POSTGRES_SUPERUSER": ("postgres", "superuser"),
-}
 _TRUTH: Final = {
     **dict.fromkeys(("1", "true", "yes", "on"), True),
     **dict.fromkeys(("0", "false", "no", "off"), False),
 }
-# What a reader takes, from text; the others take the text itself.
-_FROM_TEXT: Final[dict[Reader, Callable[[str], object]]] = {
-    services: split,
-    boolean: lambda text: _TRUTH.get(text.strip().lower(), text),
-    version: str.strip,
+
+
+def _boolean(text: str) -> object:
+    return _TRUTH.get(text.strip().lower(), text)
+
+
+#: Every name envkit reads its settings from: the key it stands for, and how a file would have it.
+ENVIRONMENT: Final[dict[str, tuple[Key, Callable[[str], object]]]] = {
+    "ENVKIT_SERVICES": (("services",), split),
+    "ENVKIT_BACKEND": (("backend",), str),
+    "ENVKIT_LINGER": (("linger",), str),
+    "ENVKIT_START_TIMEOUT": (("start_timeout",), str),
+    "ENVKIT_DATA_DIR": (("data_dir",), str),
+    "ENVKIT_EXPORT_ENV": (("export_env",), _boolean),
+    **{f"ENVKIT_{name.upper()}_VERSION": ((name, "version"), str.strip) for name in SERVICES},
+    "ENVKIT_POSTGRES_SUPERUSER": (("postgres", "superuser"), _boolean),
 }
 
 
@@ -64,10 +53,10 @@ def read_environment(environ: Mapping[str, str]) -> Values:
                 hint=f"{advice}Otherwise: unset {name}. Known names: {', '.join(ENVIRONMENT)}",
             )
     values: Values = {}
-    for name, key in ENVIRONMENT.items():
+    for name in ENVIRONMENT:
         if text := environ.get(name):
             try:
-                read = _read(key, text)
+                values |= {key: (value, name) for key, value in _read(name, text).items()}
             except Wrong as wrong:
                 if wrong.at:
                     wrong.expected += f" (in {show(text)})"
@@ -75,17 +64,14 @@ def read_environment(environ: Mapping[str, str]) -> Values:
                     wrong.value = text
                 example = re.sub(r'[\[\]" ]', "", wrong.example)
                 raise wrong.error(name, f"export {name}={example}", typed=False) from None
-            values |= {key: (value, name) for key, value in read.items()}
     return values
 
 
-def _read(key: Key, text: str) -> dict[Key, object]:
+def _read(name: str, text: str) -> dict[Key, object]:
     try:
         text.encode()
     except UnicodeEncodeError:
         raise Wrong(text, "text in UTF-8", "…") from None
-    if key == ("backend",):
-        return backends(text)
-    reader = KEYS[key]
-    assert reader is not None
-    return {key: reader(_FROM_TEXT.get(reader, str)(text))}
+    key, as_in_file = ENVIRONMENT[name]
+    reader = KEYS.get(key)
+    return {key: reader(as_in_file(text))} if reader else backends(text)

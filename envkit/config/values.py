@@ -15,7 +15,6 @@ from envkit.errors import ConfigInvalid
 from envkit.model import SERVICES, BackendChoice, ServiceName
 
 __all__ = [
-    "ENDPOINT_FIELDS",
     "KEYS",
     "Key",
     "Reader",
@@ -23,13 +22,10 @@ __all__ = [
     "Wrong",
     "backend",
     "backends",
-    "boolean",
     "keys_of",
     "reference",
     "server_setting",
-    "services",
     "split",
-    "version",
 ]
 
 Key: TypeAlias = tuple[str, ...]
@@ -37,12 +33,12 @@ Reader: TypeAlias = Callable[[object], object]
 #: What one source says: each value with its origin.
 Values: TypeAlias = dict[Key, tuple[object, str]]
 
-ENDPOINT_FIELDS: Final = ("url", "host", "port", "user", "password", "database")
+_ENDPOINT_FIELDS: Final = ("url", "host", "port", "user", "password", "database")
 _BACKENDS: Final[tuple[str, ...]] = get_args(BackendChoice)
 _VERSION: Final = r"[0-9]{1,9}(?:\.[0-9]{1,9}){0,5}"
 _DURATION: Final = r"([0-9]{1,12}(?:\.[0-9]{1,9})?)(ms|s|m|h)?"
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
-_SEVERAL_LINES: Final = r"[\x00\r\n]"
+_ONE_LINE: Final = r"[^\x00\r\n]*"
 
 
 class Wrong(Exception):
@@ -159,30 +155,28 @@ def version(value: object) -> str:
     raise Wrong(value, 'a version, or the beginning of one, such as "18" or "18.6"', example)
 
 
-def _directory(value: object) -> str:
-    if not isinstance(value, str) or re.search(_SEVERAL_LINES, value):
-        raise Wrong(value, "the path of a directory", '"/dev/shm"')
-    return value
-
-
-def reference(value: object) -> str:
-    if isinstance(value, str):
-        service, _, part = value.partition(".")
-        if service in SERVICES and part in ENDPOINT_FIELDS:
+def _text(pattern: str, expected: str, example: str) -> Reader:
+    def read(value: object) -> str:
+        if isinstance(value, str) and re.fullmatch(pattern, value):
             return value
-    raise Wrong(
-        value,
-        f'"service.field" with a service of {", ".join(SERVICES)}'
-        f" and a field of {', '.join(ENDPOINT_FIELDS)}",
-        '"postgres.url"',
-    )
+        raise Wrong(value, expected, example)
+
+    return read
 
 
-def server_setting(value: object) -> str | int | float | bool:
+_directory: Final = _text(_ONE_LINE, "the path of a directory", '"/dev/shm"')
+_line: Final = _text(_ONE_LINE, "a string of one line, without NUL", '"one line"')
+reference: Final = _text(
+    rf"({'|'.join(SERVICES)})\.({'|'.join(_ENDPOINT_FIELDS)})",
+    f'"service.field" with a service of {", ".join(SERVICES)}'
+    f" and a field of {', '.join(_ENDPOINT_FIELDS)}",
+    '"postgres.url"',
+)
+
+
+def server_setting(value: object) -> object:
     if isinstance(value, str):
-        if re.search(_SEVERAL_LINES, value):
-            raise Wrong(value, "a string of one line, without NUL", '"one line"')
-        return value
+        return _line(value)
     if isinstance(value, int) and -(2**63) <= value < 2**63:
         return value
     if isinstance(value, float) and value - value == 0:  # neither infinite nor not-a-number

@@ -1,0 +1,155 @@
+"""The table that is proposed for a project, and what speaks for each of its lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from envkit.init import known
+from envkit.init.evidence import CONFIDENCES, Confidence, Evidence, look
+from envkit.init.writing import document_to_extend
+from envkit.model import SERVICES, ServiceName
+
+__all__ = ["Line", "Proposal", "propose"]
+
+_DOUBTS: Final[dict[Confidence, str]] = {
+    "certain": "",
+    "likely": " (likely)",
+    "guess": " (a guess: nothing names the database it runs on)",
+}
+
+
+class Line(Struct, frozen=True, kw_only=True):
+    """One line of the proposed table.
+
+    Attributes:
+        reason: Why it is there, one line for each cause; headers and gaps need none.
+    """
+
+    text: str
+    reason: str = ""
+
+
+class Proposal(Struct, frozen=True, kw_only=True):
+    """A table for a project that has none yet.
+
+    Attributes:
+        file: Where it goes; ``envkit.toml`` is made where there is no ``pyproject.toml``.
+        found: Whether anything in the project spoke for a service; without that, all are proposed.
+        notes: What was seen and left out, and why.
+    """
+
+    root: Path
+    file: Path
+    services: tuple[ServiceName, ...]
+    lines: tuple[Line, ...]
+    found: bool
+    notes: tuple[str, ...] = ()
+
+    @property
+    def table(self) -> str:
+        """The TOML text, its lines ended by single line feeds."""
+        return "".join(f"{line.text}\n" for line in self.lines)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Every cause, in the order of the lines it stands for."""
+        return tuple(reason for line in self.lines for reason in line.reason.splitlines())
+
+
+def propose(root: Path) -> Proposal:
+    """Look at a project and say what its table could be; nothing is written.
+
+    Args:
+        root: The project's directory.
+
+    Raises:
+        UsageError: envkit is configured here already.
+        ConfigInvalid: ``pyproject.toml`` cannot be read or parsed.
+    """
+    root = root.resolve()
+    document = document_to_extend(root)
+    notes: list[str] = []
+    evidence = list(look(root, document, notes))
+    chosen = _judge(evidence, notes)
+    kept = [item for item in evidence if item.service in chosen]
+    services = tuple(name for name in SERVICES if name in chosen) or SERVICES
+    if chosen:
+        reason = "\n".join(f"{name}: {chosen[name]}" for name in services)
+    else:
+        reason = (
+            "services: nothing in the project names one of them, so all three are proposed;"
+            " delete those it does not use"
+        )
+    prefix = "" if document is None else "tool.envkit."
+    listed = ", ".join(f'"{name}"' for name in services)
+    lines = [Line(text=f"services = [{listed}]", reason=reason)]
+    if document is not None:
+        lines.insert(0, Line(text="[tool.envkit]"))
+    lines += _env_lines(kept, prefix)
+    lines += _version_lines(kept, prefix, notes)
+    return Proposal(
+        root=root,
+        file=root / "envkit.toml" if document is None else document.path,
+        services=services,
+        lines=tuple(lines),
+        found=bool(chosen),
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def _judge(evidence: list[Evidence], notes: list[str]) -> dict[ServiceName, str]:
+    """Which services to propose, and why, from the strongest evidence down."""
+    others = [item.text for item in evidence if item.service is None]
+    chosen: dict[ServiceName, str] = {}
+    for service in SERVICES:
+        items = [item for item in evidence if item.service == service]
+        items.sort(key=lambda item: CONFIDENCES.index(item.confidence))
+        if not items:
+            continue
+        best = items[0].confidence
+        texts = list(dict.fromkeys(item.text for item in items))
+        if best == "guess" and others:
+            notes.append(
+                f"{service} is left out: {texts[0]} may need it, but the project names another"
+                f" database ({others[0]})"
+            )
+            continue
+        more = f"; and {len(texts) - 3} more" if len(texts) > 3 else ""
+        chosen[service] = "; ".join(texts[:3]) + more + _DOUBTS[best]
+    return chosen
+
+
+def _env_lines(evidence: list[Evidence], prefix: str) -> list[Line]:
+    wanted: dict[str, tuple[str, str]] = {}
+    for item in evidence:
+        reference = (item.service, item.part)
+        if item.variable and known.STANDARD.get(item.variable) != reference:
+            where = item.text.removeprefix(f"{item.variable} in ") + item.remark
+            wanted.setdefault(item.variable, (f"{item.service}.{item.part}", where))
+    if not wanted:
+        return []
+    pairs = [f'{name} = "{reference}"' for name, (reference, _) in wanted.items()]
+    reasons = [f"env.{name}: {text}" for name, (_, text) in wanted.items()]
+    inline = f"env = {{ {', '.join(pairs)} }}"
+    if len(inline) <= 100:
+        return [Line(text=inline, reason="\n".join(reasons))]
+    return [
+        Line(text=""),
+        Line(text=f"[{prefix}env]"),
+        *(Line(text=pair, reason=reason) for pair, reason in zip(pairs, reasons, strict=True)),
+    ]
+
+
+def _version_lines(evidence: list[Evidence], prefix: str, notes: list[str]) -> list[Line]:
+    named = [item for item in evidence if item.version]
+    versions = {item.version for item in named}
+    if len(versions) > 1:
+        seen = "; ".join(item.text for item in named)
+        notes.append(f"no version of postgres is proposed, because the images differ ({seen})")
+    if len(versions) != 1:
+        return []
+    text, reason = f'version = "{named[0].version}"', f"postgres.version: {named[0].text}"
+    return [Line(text=""), Line(text=f"[{prefix}postgres]"), Line(text=text, reason=reason)]
