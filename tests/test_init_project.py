@@ -182,14 +182,14 @@ def test_envkit_itself_is_no_evidence(tmp_path: Path) -> None:
         ("clickhouse/clickhouse-server:25.8", "clickhouse", ""),
     ],
 )
-def test_compose_images_name_services_and_the_major_version_of_postgres(
+def test_compose_images_name_services_and_note_the_version_of_postgres(
     tmp_path: Path, image: str, service: str, version: str
 ) -> None:
     project(tmp_path, compose__yaml=f"services:\n  one:\n    image: {image}\n")
     proposal = propose(tmp_path)
-    table = tomllib.loads(proposal.table)
     assert proposal.services == (service,)
-    assert table.get(service, {}).get("version", "") == version
+    noted = [f'version = "{version}"' in note for note in proposal.notes]
+    assert noted == ([True] if version else [])
 
 
 @pytest.mark.parametrize(
@@ -208,14 +208,6 @@ def test_lines_that_only_look_like_a_service_are_passed_over(tmp_path: Path, lin
 def test_images_within_braces_are_read(tmp_path: Path) -> None:
     project(tmp_path, compose__yml="services: { db: { image: 'postgres:16', ports: [] } }\n")
     assert propose(tmp_path).services == ("postgres",)
-
-
-def test_compose_files_that_disagree_give_no_version_but_a_note(tmp_path: Path) -> None:
-    (tmp_path / "docker-compose.yml").write_text("image: postgres:15\n")
-    (tmp_path / "docker-compose.test.yml").write_text("image: postgres:16\n")
-    proposal = propose(tmp_path)
-    assert proposal.table == 'services = ["postgres"]\n'
-    assert "the images differ" in proposal.notes[0]
 
 
 def test_names_envkit_sets_anyway_need_no_line(tmp_path: Path) -> None:
@@ -353,7 +345,6 @@ def test_what_was_written_is_what_load_reads(tmp_path: Path) -> None:
     found = load(tmp_path, environ={}).settings
     assert found.services == ("postgres", "redis")
     assert found.env == {"POSTGRES_DSN": "postgres.url"}
-    assert found.postgres.version == "16"
 
 
 def test_without_a_pyproject_an_envkit_toml_is_made(tmp_path: Path) -> None:
@@ -361,7 +352,7 @@ def test_without_a_pyproject_an_envkit_toml_is_made(tmp_path: Path) -> None:
     assert write(propose(tmp_path)) == tmp_path / "envkit.toml"
     config = load(tmp_path, environ={})
     assert config.file == tmp_path / "envkit.toml"
-    assert config.settings.postgres.version == "16"
+    assert config.settings.services == ("postgres",)
 
 
 def test_the_file_keeps_its_mode(tmp_path: Path) -> None:

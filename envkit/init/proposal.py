@@ -89,7 +89,7 @@ def propose(root: Path) -> Proposal:
     if document is not None:
         lines.insert(0, Line(text="[tool.envkit]"))
     lines += _env_lines(kept, prefix)
-    lines += _version_lines(kept, prefix, notes)
+    _note_versions(kept, notes)
     return Proposal(
         root=root,
         file=root / "envkit.toml" if document is None else document.path,
@@ -143,13 +143,11 @@ def _env_lines(evidence: list[Evidence], prefix: str) -> list[Line]:
     ]
 
 
-def _version_lines(evidence: list[Evidence], prefix: str, notes: list[str]) -> list[Line]:
-    named = [item for item in evidence if item.version]
-    versions = {item.version for item in named}
-    if len(versions) > 1:
-        seen = "; ".join(item.text for item in named)
-        notes.append(f"no version of postgres is proposed, because the images differ ({seen})")
-    if len(versions) != 1:
-        return []
-    text, reason = f'version = "{named[0].version}"', f"postgres.version: {named[0].text}"
-    return [Line(text=""), Line(text=f"[{prefix}postgres]"), Line(text=text, reason=reason)]
+def _note_versions(evidence: list[Evidence], notes: list[str]) -> None:
+    """Only a note: the servers of the embedded extra are of one version, and it may not fit."""
+    for item in evidence:
+        if item.version:
+            notes.append(
+                f"{item.text}: if your tests depend on that version of {item.service}, add"
+                f' version = "{item.version}" to its table and have such a server on PATH'
+            )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,8 +57,7 @@ def write(proposal: Proposal) -> Path:
                 file.write(proposal.table.encode())
         else:
             addition = _addition(document, proposal.table)
-            with document.path.open("ab") as file:
-                file.write(addition)
+            _append(document.path, addition)
     except FileExistsError:
         raise _already(f"{proposal.file.name}:1") from None
     except OSError as error:
@@ -65,6 +66,18 @@ def write(proposal: Proposal) -> Path:
             hint=f"add this to it yourself:\n{proposal.table}",
         ) from None
     return proposal.file
+
+
+def _append(path: Path, addition: bytes) -> None:
+    """Append all or nothing: the file keeps its inode, mode and owner."""
+    with path.open("r+b", buffering=0) as file:
+        before = file.seek(0, os.SEEK_END)
+        try:
+            if file.write(addition) != len(addition):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            file.truncate(before)
+            raise
 
 
 def _addition(document: Document, table: str) -> bytes:
