@@ -72,7 +72,9 @@ class Leftovers:
     def files(self) -> list[str]:
         run = Path(os.environ["XDG_RUNTIME_DIR"], "envkit")
         state = Path(self.mark, "envkit")
-        return [str(p) for p in [*run.glob("*.sock"), *state.glob("*.keeper")]]
+        # An empty record is a lock that a client was killed with before it had started anything.
+        records = [p for p in state.glob("*.keeper") if p.stat().st_size]
+        return [str(p) for p in [*run.glob("*.sock"), *records]]
 
     def processes(self) -> list[str]:
         """Keepers and watchdogs, by their environment, and servers, by where they work."""

@@ -24,8 +24,6 @@ class Connection:
         self.socket = sock
         self.lines = protocol.Lines(sock)
         self.pid, self.uid = _peer(sock)
-        self.hold = False
-        self.gone = False
         self._sending = threading.Lock()
 
     def send(self, reply: protocol.Reply) -> None:
@@ -38,22 +36,18 @@ class Connection:
         A forked child of the client keeps the socket open after the client was killed; the
         process itself does not survive that, so both are watched.
         """
-        watched = select.poll() if hasattr(select, "poll") else None
-        assert watched is not None
+        watched = select.poll()
         watched.register(self.socket, select.POLLIN)
         pidfd = _pidfd(self.pid)
         if pidfd is not None:
             watched.register(pidfd, select.POLLIN)
         try:
             while True:
-                if not self.lines.pending:
-                    ready = {descriptor for descriptor, _ in watched.poll()}
-                    if pidfd in ready and self.socket.fileno() not in ready:
-                        return
-                envelope = self.lines.read(protocol.Envelope)
-                if envelope is None:
+                while (envelope := self.lines.take(protocol.Envelope)) is not None:
+                    yield envelope
+                ready = {descriptor for descriptor, _ in watched.poll()}
+                if self.socket.fileno() not in ready or not self.lines.feed():
                     return
-                yield envelope
         except (OSError, msgspec.MsgspecError):
             return
         finally:

@@ -136,32 +136,44 @@ def encode(message: Envelope | Reply) -> bytes:
 
 
 class Lines:
-    """Messages of one type read from a socket."""
+    """Messages of one type, one a line, out of a socket's stream of bytes."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
         self._buffer = bytearray()
 
-    def read(self, kind: type[_M]) -> _M | None:
-        """The next message; None at the end of the stream.
+    def feed(self) -> bool:
+        """Receive once; False at the end of the stream.
 
         Raises:
-            msgspec.MsgspecError: It is not of that kind, or longer than 16 MiB.
+            msgspec.DecodeError: More than 16 MiB without the end of a line.
         """
-        while True:
-            end = self._buffer.find(b"\n")
-            if end >= 0:
-                line = bytes(self._buffer[:end])
-                del self._buffer[: end + 1]
-                return msgspec.json.decode(line, type=kind)
-            if len(self._buffer) > _LONGEST_LINE:
-                raise msgspec.DecodeError("a message of more than 16 MiB")
-            data = self._socket.recv(1 << 16)
-            if not data:
-                return None
-            self._buffer += data
+        if len(self._buffer) > _LONGEST_LINE:
+            raise msgspec.DecodeError("a message of more than 16 MiB")
+        data = self._socket.recv(1 << 16)
+        self._buffer += data
+        return bool(data)
 
-    @property
-    def pending(self) -> bool:
-        """Whether a whole message has been read from the socket already."""
-        return b"\n" in self._buffer
+    def take(self, kind: type[_M]) -> _M | None:
+        """The next message, if all of it has been received.
+
+        Raises:
+            msgspec.MsgspecError: It is not of that kind.
+        """
+        end = self._buffer.find(b"\n")
+        if end < 0:
+            return None
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
+        return msgspec.json.decode(line, type=kind)
+
+    def read(self, kind: type[_M]) -> _M | None:
+        """The next message, waited for; None at the end of the stream.
+
+        Raises:
+            msgspec.MsgspecError: See `feed` and `take`.
+        """
+        while (message := self.take(kind)) is None:
+            if not self.feed():
+                return None
+        return message

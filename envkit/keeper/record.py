@@ -3,7 +3,8 @@
 The file lies in the state directory, named by the keeper's key, and says who and where the keeper
 is. The lock is held by the keeper and its watchdog, through one open file: while it is held,
 something of the keeper's may still exist; once it is free, nobody is left to clean up. So the lock
-is also the proof of death that `prune` needs.
+is also the proof of death that `prune` needs. A client that is killed in the millisecond between
+making the file and starting the keeper leaves it empty, which the next start and `prune` mend.
 """
 
 from __future__ import annotations

@@ -33,6 +33,7 @@ from envkit.wait import Cancelled
 __all__ = ["main"]
 
 _ERRANDS_LIMIT_S = 1.0
+_ACCEPT_PAUSE_S = 0.05
 
 
 class Keeper:
@@ -133,7 +134,10 @@ class Keeper:
             try:
                 sock, _ = self._listener.accept()
             except OSError:
-                return  # closed: the end has begun
+                if self._closing:
+                    return
+                time.sleep(_ACCEPT_PAUSE_S)  # no descriptor is free: some client will give one up
+                continue
             connection = Connection(sock)
             if connection.uid != os.geteuid():
                 sock.close()
@@ -228,7 +232,6 @@ class Keeper:
             if self._closing:
                 raise KeeperClosing("the servers of this project are just being stopped")
             if hello.hold:
-                connection.hold = True
                 self._holders.add(connection)
                 if self._linger is not None:
                     self._linger.cancel()
@@ -275,7 +278,7 @@ class Keeper:
 
     def _bye(self, connection: Connection, request: int) -> None:
         with self._guard:
-            self._forget_holder(connection)
+            self._holders.discard(connection)
             last = not self._holders and not self._pinned
             # Answered at the end of all, if that is now.
             waits = last and (self._closing or self.settings.linger <= 0)
@@ -325,15 +328,11 @@ class Keeper:
             reply = protocol.Reply(id=request, error=unexpected.as_dict())
         connection.send(reply)
 
-    def _forget_holder(self, connection: Connection) -> None:
-        self._holders.discard(connection)
-        connection.hold = False
-
     def _client_gone(self, connection: Connection) -> None:
         held = self._leases.end_of(connection)
         with self._guard:
             was_holder = connection in self._holders
-            self._forget_holder(connection)
+            self._holders.discard(connection)
             waits = any(one is connection for one, _ in self._waiting)
         if not waits:
             with contextlib.suppress(OSError):
@@ -359,6 +358,7 @@ def main(arguments: list[str]) -> None:
     first = Connection(socket.socket(fileno=socket_descriptor))
     envelope = first.lines.read(protocol.Envelope)
     if envelope is None or not isinstance(envelope.body, protocol.Hello):
+        remove_file(str(record.path_of(key)))  # the client was killed before it could say hello
         os._exit(1)
     try:
         os.chdir("/")  # whatever directory we were started in may go away before us
