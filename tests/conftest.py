@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -73,7 +74,10 @@ class Leftovers:
         run = Path(os.environ["XDG_RUNTIME_DIR"], "envkit")
         state = Path(self.mark, "envkit")
         # An empty record is a lock that a client was killed with before it had started anything.
-        records = [p for p in state.glob("*.keeper") if p.stat().st_size]
+        records = []
+        for path in state.glob("*.keeper"):
+            with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+                records += [path] if path.stat().st_size else []
         return [str(p) for p in [*run.glob("*.sock"), *records]]
 
     def processes(self) -> list[str]:
