@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from envkit.errors import EnvkitError
     from envkit.init import Proposal
     from envkit.keeper.client import Client
-    from envkit.model import Endpoint, ServiceName, ServiceStatus
+    from envkit.model import Endpoint, ServiceName
 
 __all__ = ["doctor_main", "main"]
 
@@ -147,23 +147,11 @@ def _configured(services: Sequence[str] = (), backend: str | None = None) -> Con
     return config.load(overrides=config.Overrides(backend=backend, services=services))
 
 
-def _start(loaded: Config, client: Client) -> list[ServiceStatus]:
-    """Start the services, showing how that goes.
-
-    Returns:
-        Those that were up already.
-    """
+def _start(loaded: Config, client: Client) -> None:
     from envkit.progress import show
 
-    started = set()
-
-    def on_event(event: dict[str, Any]) -> None:
-        started.add(event["service"])
-        show_event(event)
-
-    with show(loaded.settings.services) as show_event:
-        statuses = client.start(loaded.settings.services, on_event)
-    return [one for one in statuses if one.service not in started]
+    with show(loaded.settings.services) as on_event:
+        client.start(loaded.settings.services, on_event)
 
 
 def _print_json(data: Any) -> None:
@@ -195,9 +183,7 @@ def up(services: tuple[str, ...], backend: str | None) -> None:
 
     loaded = _configured(services, backend)
     with connect(loaded.root, loaded.settings) as client:
-        for one in _start(loaded, client):
-            what = f"{one.product} {one.version} ({one.backend})"
-            _say(f"{one.service:<12}was up already   {what}", err=True)
+        _start(loaded, client)
         client.pin()
     _say("up; `envkit export` shows where, `envkit down` stops them", err=True)
 

@@ -26,6 +26,8 @@ def _words(event: Event | None, waited: float) -> str:
     match event["state"]:
         case "ready":
             what = f"{event['product']} {event['version']} ({event['backend']})"
+            if event.get("joined"):
+                return f"was up already   {what}"
             return f"ready in {event['ms']:.0f} ms   {what}"
         case "failed":
             return f"failed [{event['slug']}]"

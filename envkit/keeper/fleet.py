@@ -60,7 +60,8 @@ class Fleet:
 
         Args:
             wanted: Which.
-            report: Gets an event for every change of a state.
+            report: Gets an event for every change of a state, and one with ``joined`` for what is
+                up already.
             leases: For the status that is returned.
 
         Raises:
@@ -78,6 +79,10 @@ class Fleet:
 
         with self._guard:
             self._listeners.append(report)
+            known = dict(self._states)
+        for service in wanted:
+            if service in known and self.pool(service).servers():
+                report({"service": service, **known[service], "joined": True})
         threads = [threading.Thread(target=one, args=(s,), daemon=True) for s in wanted]
         try:
             for thread in threads:
