@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 # Reports for duty on stdout, then waits for a signal.
 SLEEPER = """
-import signal, sys, time
+import os, signal, sys
 def caught(number, _):
-    print("caught", signal.Signals(number).name, flush=True)
+    os.write(1, f"caught {signal.Signals(number).name}\\n".encode())
     sys.exit(40 + number)
 for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGINT):
     signal.signal(number, caught)
-print("sleeping", flush=True)
+os.write(1, b"sleeping\\n")  # not print(), which a signal must not enter twice
 signal.pause()
 """
 
