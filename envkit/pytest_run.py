@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Literal
 
 import pytest
 
 from envkit import config as configuration
 from envkit.api import Services, misleading
-from envkit.errors import EnvkitError, UnavailableError, from_dict
+from envkit.errors import EnvkitError, KeeperLost, UnavailableError, from_dict
 from envkit.keeper.client import Client, connect
-from envkit.model import SERVICES, ServiceName, ServiceStatus, as_builtins
+from envkit.model import SERVICES, ServiceName, ServiceStatus, Settings, as_builtins
 from envkit.redact import one_line, printable, without_passwords
 
 __all__ = ["Run", "TestLease", "environment_of", "restored_environment", "services_of_item"]
@@ -132,7 +132,7 @@ class Run:
         self._kept: list[tuple[str, str, list[str]]] = []
         self.failure: EnvkitError | None = None
         self.unavailable: UnavailableError | None = None
-        self._loaded: configuration.Config | None = None
+        self._under_xdist = False
         try:
             self._loaded = configuration.load(
                 configuration.find_root(config.rootpath),
@@ -149,8 +149,7 @@ class Run:
         return set(self._settings.services)
 
     @property
-    def _settings(self) -> Any:
-        assert self._loaded is not None
+    def _settings(self) -> Settings:
         return self._loaded.settings
 
     @property
@@ -196,9 +195,9 @@ class Run:
             self._client.close()
 
     def _connected(self) -> Client:
-        if self._client is None or self._pid != os.getpid():
-            # In a child that runs a test by itself (pytest-forked) too: a lease is its process's.
-            assert self._loaded is not None
+        # Once more in a child that runs a test by itself (pytest-forked), whose leases are its own,
+        # and after the keeper was lost: that costs the tests that were using it, and no others.
+        if self._client is None or self._client.closed or self._pid != os.getpid():
             self._client = connect(self._loaded.root, self._loaded.settings)
             self._pid = os.getpid()
         return self._client
@@ -252,7 +251,8 @@ class Run:
                 client.keep(lease.id)
                 self._kept.append((item.nodeid, lease.id, list(services)))
             else:
-                client.release(lease.id)
+                with suppress(KeeperLost):  # then it is gone already
+                    client.release(lease.id)
 
     # -- what people see ----------------------------------------------------------------------
 
@@ -298,8 +298,6 @@ class Run:
             if one.service not in known:
                 self._statuses.append(one)
         self._kept += [(nodeid, lease, list(names)) for nodeid, lease, names in account["kept"]]
-
-    _under_xdist = False
 
     def summarise(self, reporter: pytest.TerminalReporter) -> None:
         if self.failure is not None:

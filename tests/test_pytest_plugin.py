@@ -794,3 +794,22 @@ def test_forked_child_can_take_a_lease_of_its_own(suite: pytest.Pytester) -> Non
             assert real_redis.client().ping()
         """,
     )
+
+
+def test_keeper_killed_in_one_test_costs_no_other(suite: pytest.Pytester) -> None:
+    passes(
+        suite,
+        """
+        import json, os, signal, subprocess, sys
+
+        def test_that_kills_it(real_redis):
+            said = subprocess.run([sys.executable, "-m", "envkit", "status", "--format", "json"],
+                                  stdout=subprocess.PIPE, check=True).stdout
+            [keeper] = json.loads(said)["keepers"]
+            os.kill(keeper["pid"], signal.SIGKILL)
+
+        def test_after_it(real_redis):
+            assert real_redis.client().ping()
+        """,
+        passed=2,
+    )

@@ -68,6 +68,11 @@ class Client:
         self._why_closed = ""
         _open_clients.add(self)
 
+    @property
+    def closed(self) -> bool:
+        """Whether it cannot be used any more."""
+        return bool(self._why_closed)
+
     # -- what it can ask ----------------------------------------------------------------------
 
     def start(
