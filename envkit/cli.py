@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TextIO
 
 import click
@@ -117,6 +118,8 @@ class _RunCommand(click.Command):
             if ctx.resilient_parsing:
                 raise
             error.show()
+            if "envkit.command" not in ctx.meta:
+                _say("Is this your command's own? Put -- before the command.", err=True)
             sys.exit(_RUN_FAILED)
 
 
@@ -145,6 +148,29 @@ def _configured(services: Sequence[str] = (), backend: str | None = None) -> Con
     from envkit import config
 
     return config.load(overrides=config.Overrides(backend=backend, services=services))
+
+
+def _root() -> Path:
+    """The project's directory, for what must work with a broken configuration too."""
+    from envkit.config import find_root
+    from envkit.errors import ConfigError
+
+    try:
+        return find_root()
+    except ConfigError:
+        here = Path.cwd()
+        names = ("envkit.toml", "pyproject.toml")
+        parents = (p for p in (here, *here.parents) if any((p / n).is_file() for n in names))
+        return next(parents, here)
+
+
+def _data_dir() -> str:
+    from envkit.errors import ConfigError
+
+    try:
+        return _configured().settings.data_dir
+    except ConfigError:
+        return ""
 
 
 def _start(loaded: Config, client: Client) -> None:
@@ -333,7 +359,7 @@ def _to_github(
 
 
 @cli.command(short_help="Open psql, redis-cli or a ClickHouse prompt.")
-@click.argument("service", shell_complete=lambda *_: list(_SERVICES))
+@click.argument("service", metavar="|".join(_SERVICES), shell_complete=lambda *_: list(_SERVICES))
 @click.option("--lease", default="", metavar="ID", help="That of a test, instead of the export's.")
 @_guarded()
 def shell(service: str, lease: str) -> NoReturn:
@@ -359,23 +385,22 @@ def shell(service: str, lease: str) -> NoReturn:
 @_guarded()
 def status(output: str) -> None:
     """Show what is running for this project, and why that way."""
+    from envkit.errors import UseError
     from envkit.keeper.client import join, running
 
-    loaded = _configured()
-    from envkit.errors import UseError
-
+    root = _root()
     keepers: list[dict[str, Any]] = []
-    for record in running(loaded.root):
+    for record in running(root):
         try:
             with join(record.key, hold=False) as client:
                 keepers.append(client.status())
         except UseError:
             continue  # it ended just now
     if output == "json":
-        _print_json({"version": 1, "project": str(loaded.root), "keepers": keepers})
+        _print_json({"version": 1, "project": str(root), "keepers": keepers})
         return
     if not keepers:
-        _say(f"nothing is running for {loaded.root}")
+        _say(f"nothing is running for {root}")
     for keeper in keepers:
         _print_keeper(keeper)
 
@@ -386,17 +411,15 @@ def _print_keeper(keeper: dict[str, Any]) -> None:
     holds += ["up until `envkit down`"] if keeper["pinned"] else []
     _say(f"{keeper['project']}: {', '.join(holds) or 'ending'} (keeper {keeper['pid']})")
     for row in keeper["services"]:
-        where = f"{row['host']}:{row['port']}" if row["port"] else "-"
-        what = f"{row['product']} {row['version']}".strip() or "-"
-        leases = f"{row['leases']} lease{'s' if row['leases'] != 1 else ''}"
-        _say(
-            f"  {row['service']:<11}{row['state']:<9}{what:<30}{where:<17}{leases:<10}"
-            f"{row['backend']}: {row['why']}".rstrip()
-        )
+        where = f"{row['host']}:{row['port']}" if row["port"] else ""
+        what = f"{row['product']} {row['version']}".strip()
+        leases = f", {row['leases']} lease{'s' if row['leases'] != 1 else ''}" * bool(row["leases"])
+        _say(f"  {row['service']:<11}{row['state']:<9}{what:<28}{where}".rstrip())
+        _say(f"             {row['backend']}: {row['why']}{leases}")
 
 
 @cli.command()
-@click.argument("service", shell_complete=lambda *_: list(_SERVICES))
+@click.argument("service", metavar="|".join(_SERVICES), shell_complete=lambda *_: list(_SERVICES))
 @_guarded()
 def logs(service: str) -> None:
     """Print the logs of a service's servers.
@@ -439,9 +462,14 @@ def down() -> None:
     """Stop everything that runs for this project, whoever uses it."""
     from envkit.keeper.stop import stop_all
 
-    stopped = stop_all(_configured().root)
+    stopped = stop_all(_root())
     if not stopped:
         _say("nothing was running", err=True)
+    for one in stopped:
+        used = f"; {one.clients} {'was' if one.clients == 1 else 'were'} using it" * bool(
+            one.clients
+        )
+        _say(f"stopped {', '.join(one.services) or 'an idle keeper'}{used}", err=True)
 
 
 @cli.command()
@@ -457,7 +485,7 @@ def prune(older_than: str | None, output: str) -> None:
     from envkit.keeper.prune import prune as prune_all
 
     age = None if older_than is None else _age(older_than)
-    pruned = prune_all(older_than=age, data_dir=_configured().settings.data_dir)
+    pruned = prune_all(older_than=age, data_dir=_data_dir())
     if output == "json":
         _print_json({"version": 1, "removed": pruned.removed, "left": pruned.left})
         return

@@ -228,12 +228,14 @@ class ShellTool(Struct, frozen=True, kw_only=True):
         programs: Names to look for, in this order; none found means envkit's own prompt.
         wheel: A `Program` that may carry the client, looked at after PATH.
         arguments: Without anything secret.
+        piped_arguments: Before those, if its input does not come from a person.
         environment: With the credentials.
     """
 
     programs: tuple[str, ...]
     arguments: tuple[str, ...]
     environment: dict[str, str]
+    piped_arguments: tuple[str, ...] = ()
     wheel: Program | None = None
 
 

@@ -171,6 +171,11 @@ def data_dir(key: str, wanted: str = "") -> Path:
         if parent != shm or free:
             full.append(f"{parent} has {free >> 20} MiB free of {room >> 20} MiB needed")
     hint = "free some room, or set TMPDIR (or data_dir in [tool.envkit]) to a place that has it"
+    if wanted and not Path(wanted).is_dir():
+        raise TmpReadonly(
+            f"{wanted}, where the servers' data should go, is not a directory",
+            hint=f"mkdir -p {wanted}, or change data_dir in [tool.envkit]",
+        )
     if denied:
         raise TmpReadonly(
             f"the servers' data cannot be written ({'; '.join(denied + full)})",

@@ -36,7 +36,8 @@ def open_shell(spec: Service, endpoint: Endpoint) -> NoReturn:
     if program is not None:
         without = {name: v for name, v in os.environ.items() if name not in spec.misleading}
         sys.stdout.flush()
-        os.execve(program, [program, *tool.arguments], without | tool.environment)
+        arguments = () if sys.stdin.isatty() else tool.piped_arguments
+        os.execve(program, [program, *arguments, *tool.arguments], without | tool.environment)
     if endpoint.service == "redis":
         evaluate = _redis(endpoint)
     elif endpoint.service == "clickhouse":
@@ -58,6 +59,8 @@ def _prompt(title: str, endpoint: Endpoint, evaluate: Evaluate) -> NoReturn:
         try:
             line = input(f"{endpoint.service}> " if interactive else "")
         except EOFError:
+            if interactive:
+                print()
             break
         except KeyboardInterrupt:
             print()

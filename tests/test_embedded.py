@@ -365,7 +365,7 @@ def test_missing_data_directory_is_one_clear_error(project: Project, tmp_path: P
     project.write("envkit.toml", f'data_dir = "{tmp_path / "absent"}"\n')
     done = project.envkit("run", "redis", "--", "true")
     assert done.returncode == 125
-    assert "absent: No such file or directory" in done.stderr
+    assert f"mkdir -p {tmp_path / 'absent'}" in done.stderr
     assert "[host.tmp.readonly]" in done.stderr
 
 

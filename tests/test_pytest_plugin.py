@@ -813,3 +813,18 @@ def test_keeper_killed_in_one_test_costs_no_other(suite: pytest.Pytester) -> Non
         """,
         passed=2,
     )
+
+
+def test_export_env_does_not_outvote_the_command_line(suite: pytest.Pytester) -> None:
+    suite.makefile(".toml", envkit='services = ["redis"]\nexport_env = true')
+    suite.makepyfile("def test(real_redis): pass")
+    run(suite, "--envkit=off").assert_outcomes(skipped=1)
+    run(suite, "--envkit=require", "--envkit-backend=docker").stderr.fnmatch_lines(
+        ["*only 'embedded'*"]
+    )
+
+
+def test_export_env_starts_nothing_for_help(suite: pytest.Pytester) -> None:
+    suite.makefile(".toml", envkit='services = ["redis"]\nexport_env = true\nlinger = "20s"')
+    assert run(suite, "--help").ret == 0
+    assert envkit(suite, "down").stderr.str() == "nothing was running"

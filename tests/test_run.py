@@ -425,6 +425,6 @@ exit code 125
 redis  failed [envkit.keeper.start-failed]
 error: Redis did not answer within N.N s; the last try: [Errno 111] Connection refused [envkit.keeper.start-failed]
     this server hangs
-  → see its log above; start_timeout in [tool.envkit] gives it more time
+  → start_timeout in [tool.envkit] gives it more time
 """)
     assert not leftovers.wait_until_none()

@@ -47,10 +47,10 @@ def read_environment(environ: Mapping[str, str]) -> Values:
     for name in sorted(environ):
         if name.startswith("ENVKIT_") and name not in ENVIRONMENT and environ[name]:
             guess = nearest(name, ENVIRONMENT)
-            advice = f"did you mean {guess}? " if guess else ""
+            advice = f"did you mean {guess}? If not: unset" if guess else "unset"
             raise ConfigUnknownKey(
                 f"the environment sets {quoted(name)}, which envkit does not know",
-                hint=f"{advice}Otherwise: unset {name}. Known names: {', '.join(ENVIRONMENT)}",
+                hint=f"{advice} {name}. Known names: {', '.join(ENVIRONMENT)}",
             )
     values: Values = {}
     for name in ENVIRONMENT:
@@ -63,6 +63,8 @@ def read_environment(environ: Mapping[str, str]) -> Values:
                 else:
                     wrong.value = text
                 example = re.sub(r'[\[\]" ]', "", wrong.example)
+                if name == "ENVKIT_SERVICES" and set(text.split()) <= set(SERVICES):
+                    example = ",".join(text.split())
                 raise wrong.error(name, f"export {name}={example}", typed=False) from None
     return values
 

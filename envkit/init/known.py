@@ -83,3 +83,6 @@ STANDARD: Final[dict[str, tuple[ServiceName, str]]] = {
     **{f"PG{part.upper()}": ("postgres", part) for part in PARTS.values()},
     **{f"CLICKHOUSE_{part.upper()}": ("clickhouse", part) for part in PARTS.values()},
 }
+
+# Drivers of ClickHouse's native protocol, which only a full server speaks.
+NATIVE_ONLY: Final = ("clickhouse-driver", "asynch", "clickhouse-pool")

@@ -90,6 +90,12 @@ def propose(root: Path) -> Proposal:
         lines.insert(0, Line(text="[tool.envkit]"))
     lines += _env_lines(kept, prefix)
     _note_versions(kept, notes)
+    for item in kept:
+        if item.text.startswith(known.NATIVE_ONLY):
+            notes.append(
+                f"{item.text}: it speaks ClickHouse's native protocol, which needs a clickhouse"
+                " program on PATH; the embedded extra serves HTTP only"
+            )
     return Proposal(
         root=root,
         file=root / "envkit.toml" if document is None else document.path,

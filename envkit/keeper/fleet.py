@@ -13,7 +13,7 @@ from envkit.backends.site import Site
 from envkit.keeper.leases import Leases
 from envkit.keeper.pool import OwnServers, Pool, SharedServer
 from envkit.keeper.starting import Starter
-from envkit.model import ServiceName, ServiceStatus, Settings
+from envkit.model import SERVICES, ServiceName, ServiceStatus, Settings
 
 __all__ = ["Fleet", "Report"]
 
@@ -108,7 +108,8 @@ class Fleet:
             states = dict(self._states)
         held = leases.held()
         rows: list[ServiceStatus] = []
-        for service, pool in pools.items():
+        for service in (name for name in SERVICES if name in pools):
+            pool = pools[service]
             event = states.get(service)
             if event is None:
                 continue  # looked at, never started
@@ -129,7 +130,7 @@ class Fleet:
                     host=up.address.host if up else "",
                     port=up.address.port if up else 0,
                     pid=up.server.pid if up else 0,
-                    started_ms=up.started_ms if up else 0.0,
+                    started_ms=round(up.started_ms, 1) if up else 0.0,
                     leases=sum(1 for one in held if one.endpoint.service == service),
                 )
             )

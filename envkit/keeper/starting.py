@@ -177,5 +177,5 @@ def _failure(spec: Service, server: embedded.EmbeddedServer, error: NotAnswering
     return KeeperStartFailed(
         f"{spec.title} did not answer within {error.limit:g} s; the last try: {error.last}",
         detail=tail,
-        hint="see its log above; start_timeout in [tool.envkit] gives it more time",
+        hint="start_timeout in [tool.envkit] gives it more time",
     )

@@ -8,30 +8,46 @@ import signal
 import time
 from pathlib import Path
 
+from msgspec import Struct
+
 from envkit.errors import UsageError, UseError
 from envkit.keeper.client import join, running
 from envkit.keeper.record import Record
 from envkit.processes import start_time
 
-__all__ = ["stop_all"]
+__all__ = ["Stopped", "stop_all"]
 
 _LIMIT_S = 10.0
 
 
-def stop_all(root: Path) -> list[Record]:
-    """Stop every keeper of a project and wait until its servers are gone.
+class Stopped(Struct, frozen=True, kw_only=True):
+    """What a keeper had.
 
-    Returns:
-        Those that were stopped.
+    Attributes:
+        clients: How many were using it.
     """
-    stopped = running(root)
-    for about in stopped:
+
+    services: tuple[str, ...]
+    clients: int
+
+
+def stop_all(root: Path) -> list[Stopped]:
+    """Stop every keeper of a project and wait until its servers are gone."""
+    stopped: list[Stopped] = []
+    for about in running(root):
+        services: tuple[str, ...] = ()
+        clients = 0
         try:
-            join(about.key, hold=False).down()
+            client = join(about.key, hold=False)
+            status = client.status()
+            services = tuple(row["service"] for row in status["services"])
+            clients = status["clients"]
+            client.down()
         except (UseError, UsageError):
             # It hangs, or speaks another version's protocol: its signals mean the same everywhere.
             _end(about, signal.SIGTERM)
             _end(about, signal.SIGKILL)  # then its watchdog stops the servers
+        stopped.append(Stopped(services=services, clients=clients))
     return stopped
 
 

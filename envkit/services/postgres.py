@@ -249,6 +249,7 @@ def _tool(endpoint: Endpoint) -> ShellTool:
         programs=("psql",),
         arguments=(),
         environment=_environment(endpoint),
+        piped_arguments=("-v", "ON_ERROR_STOP=1"),  # or psql ends with 0 whatever went wrong
         wheel=_WHEEL,
     )
 
