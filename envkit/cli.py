@@ -457,12 +457,13 @@ def logs(service: str) -> None:
 
 
 @cli.command()
+@click.option("--all", "every", is_flag=True, help="Of all your projects, deleted ones included.")
 @_guarded()
-def down() -> None:
+def down(every: bool) -> None:
     """Stop everything that runs for this project, whoever uses it."""
     from envkit.keeper.stop import stop_all
 
-    stopped = stop_all(_root())
+    stopped = stop_all(None if every else _root())
     if not stopped:
         _say("nothing was running", err=True)
     for one in stopped:
@@ -540,6 +541,7 @@ def _print_proposal(proposal: Proposal) -> None:
 
 def main() -> NoReturn:
     """Run the command line."""
+    _open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         # A log or path with a character that the terminal's encoding lacks must not end in a
         # traceback.
@@ -551,6 +553,17 @@ def main() -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(1)
     raise AssertionError("click exits by itself")
+
+
+def _open_standard_streams() -> None:
+    """Give closed ones (``envkit up >&-``) a place to go, or the next files get their numbers."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - for good
 
 
 def doctor_main() -> NoReturn:

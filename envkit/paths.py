@@ -66,7 +66,7 @@ def run_dir() -> Path:
     uid = os.geteuid()
     for base in (os.environ.get("XDG_RUNTIME_DIR"), f"/run/user/{uid}"):
         # 60 bytes leave room for our part of a socket's path on every platform (macOS: 104)
-        if base and len(os.fsencode(base)) <= 60:
+        if base and Path(base).is_absolute() and len(os.fsencode(base)) <= 60:
             found = Path(base)
             with contextlib.suppress(OSError):
                 if found.stat().st_uid == uid and os.access(found, os.W_OK | os.X_OK):

@@ -104,17 +104,25 @@ def _run(config: pytest.Config, options: argparse.Namespace | None = None) -> Ru
     return config.stash[_RUN]
 
 
+def _is_foreign(name: str, function: Callable[..., Any]) -> bool:
+    """Whether the project has a fixture of its own under one of our names."""
+    ours = name in _ALL or name in _ONE
+    return ours and getattr(function, "__module__", __name__) != __name__
+
+
 def _needs(item: pytest.Item) -> set[ServiceName] | None:
     """The services that a test names by its fixtures; None if it uses no fixture of ours."""
-    used = set(getattr(item, "fixturenames", ()))
+    info = getattr(item, "_fixtureinfo", None)
+    definitions = info.name2fixturedefs if info is not None else {}
+    used = {
+        name
+        for name in getattr(item, "fixturenames", ())
+        if not (name in definitions and _is_foreign(name, definitions[name][-1].func))
+    }
     services: set[ServiceName] = {_ONE[name] for name in used & _ONE.keys()}
     ours = bool(services)
-    info = getattr(item, "_fixtureinfo", None)
-    for name in used:
-        if info is None:
-            break
-        definitions = info.name2fixturedefs.get(name)
-        wanted = getattr(definitions[-1].func, "envkit_service", None) if definitions else None
+    for name in used & definitions.keys():
+        wanted = getattr(definitions[name][-1].func, "envkit_service", None)
         if wanted:
             services.add(wanted)
             ours = True
@@ -256,10 +264,10 @@ def isolated_env(real_services: Services) -> Iterator[dict[str, str]]:
 
     That goes for whatever else the test changes in it, too.
     """
-    from envkit.pytest_run import environment_of, restored_environment
+    from envkit.pytest_run import Variables, environment_of, restored_environment
 
     with restored_environment(), environment_of(real_services):
-        yield dict(real_services.env)
+        yield Variables(real_services.env)
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,14 @@ from envkit.keeper.client import Client, connect
 from envkit.model import SERVICES, ServiceName, ServiceStatus, Settings, as_builtins
 from envkit.redact import one_line, printable, without_passwords
 
-__all__ = ["Run", "TestLease", "environment_of", "restored_environment", "services_of_item"]
+__all__ = [
+    "Run",
+    "TestLease",
+    "Variables",
+    "environment_of",
+    "restored_environment",
+    "services_of_item",
+]
 
 Mode = Literal["require", "auto", "off"]
 
@@ -91,6 +98,13 @@ def restored_environment() -> Iterator[None]:
         for name in os.environ.keys() - before.keys() - {_PYTESTS_OWN}:
             del os.environ[name]
         os.environ.update({k: v for k, v in before.items() if k != _PYTESTS_OWN})
+
+
+class Variables(dict[str, str]):
+    """Environment variables that a failing test's report does not show with their passwords."""
+
+    def __repr__(self) -> str:
+        return f"<{', '.join(self)}>"
 
 
 class TestLease:

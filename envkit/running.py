@@ -55,30 +55,44 @@ def run_command(
         Unrunnable: It cannot be started after all.
     """
     environment = {k: v for k, v in os.environ.items() if k not in without} | dict(variables)
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *_FORWARDED)}
+    watched = (signal.SIGINT, signal.SIGCHLD, *_FORWARDED)
+    before = {number: signal.getsignal(number) for number in watched}
+    early: list[int] = []
     child: subprocess.Popen[bytes] | None = None
 
     def forward(number: int, _: FrameType | None) -> None:
-        if child is not None and child.poll() is None:
+        if child is None:
+            early.append(number)  # between fork and the next line: sent on below
+        elif child.poll() is None:
             child.send_signal(number)
 
     try:
-        for number in _FORWARDED:
-            signal.signal(number, forward)
-        try:
-            child = subprocess.Popen(command, env=environment)
-        except PermissionError:
-            raise Unrunnable(f"{command[0]}: permission denied", CANNOT_RUN) from None
-        except FileNotFoundError:
-            if shutil.which(command[0]):  # the kernel means the program on its #! line
-                raise Unrunnable(f"{command[0]}: its interpreter is missing", NOT_FOUND) from None
-            raise Unrunnable(f"{command[0]}: command not found", NOT_FOUND) from None
-        except OSError as error:
-            raise Unrunnable(f"{command[0]}: {error.strerror}", CANNOT_RUN) from None
-        # Only now: an ignored signal is inherited, a caught one is not.
+        # Inherited as ignored, it would hide the command's exit code.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for number in (signal.SIGINT, *_FORWARDED):
+            if before[number] != signal.SIG_IGN:  # nohup's SIGHUP stays ignored
+                signal.signal(number, forward)
+        child = _started(command, environment)
+        # Only now: an ignored signal is inherited, a caught one is not. Ctrl-C reaches the command
+        # from the terminal.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for missed in early:
+            child.send_signal(missed)
         code = child.wait()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
     return 128 - code if code < 0 else code
+
+
+def _started(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(command, env=environment)
+    except PermissionError:
+        raise Unrunnable(f"{command[0]}: permission denied", CANNOT_RUN) from None
+    except FileNotFoundError:
+        if shutil.which(command[0]):  # the kernel means the program on its #! line
+            raise Unrunnable(f"{command[0]}: its interpreter is missing", NOT_FOUND) from None
+        raise Unrunnable(f"{command[0]}: command not found", NOT_FOUND) from None
+    except OSError as error:
+        raise Unrunnable(f"{command[0]}: {error.strerror}", CANNOT_RUN) from None

@@ -63,7 +63,7 @@ class Leftovers:
         for parent in ("/dev/shm", os.environ.get("TMPDIR", "/tmp")):
             for path in Path(parent).glob("envkit-*-*"):
                 try:
-                    owner = (path / "owner").read_text()
+                    owner = (path / "lock").read_text()
                 except OSError:
                     continue
                 if owner.startswith(self.mark):

@@ -115,7 +115,17 @@ class EmbeddedServer:
             raise _cannot_start(str(self._program), error, self._account) from None
         finally:
             os.close(log)
-        threading.Thread(target=self._reap, args=(self._process, self.ended), daemon=True).start()
+        try:
+            reaper = threading.Thread(
+                target=self._reap, args=(self._process, self.ended), daemon=True
+            )
+            reaper.start()
+        except RuntimeError as error:
+            self.signal_stop()
+            raise KeeperStartFailed(
+                f"{self.name} cannot be watched: {error}",
+                hint="see how many processes and threads you may have: ulimit -u; ulimit -v",
+            ) from None
 
     def lost_its_port(self) -> bool:
         """Whether the process ended because somebody else had taken the port meanwhile."""
@@ -176,6 +186,8 @@ def prepare(
     account = account_for_server() if recipe.unprivileged else None
     program = program_for(found, account, site)
     place = site.data / name
+    if place.exists():  # of a start that failed half-way
+        remove_directory(str(place))
     place.mkdir()
     place.chmod(0o711)  # not by mkdir, whose mode the umask narrows
     data, run = place / "data", place / "run"

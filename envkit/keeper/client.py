@@ -287,8 +287,8 @@ def join(key: str, *, hold: bool) -> Client:
     return _greeted(sock, key, protocol.Hello(hold=hold))
 
 
-def running(root: Path) -> list[record.Record]:
-    """The keepers of a project that are alive, whatever their settings."""
+def running(root: Path | None) -> list[record.Record]:
+    """The keepers of a project (None: of this user) that are alive, whatever their settings."""
     return [r for r in record.all_records(root) if start_time(r.pid) == r.started]
 
 
@@ -304,9 +304,13 @@ def _greeted(sock: socket.socket, key: str, hello: protocol.Hello) -> Client:
 
 
 def _spawn(key: str, root: Path, settings: Settings, lock_descriptor: int) -> Client:
-    ours, theirs = socket.socketpair()
+    ours, theirs = (
+        socket.socket(fileno=record.above_standard(end.detach())) for end in socket.socketpair()
+    )
     # Not a file of ours in a directory that may be full: what a keeper prints before it has a log.
-    output = os.memfd_create("envkit-keeper") if hasattr(os, "memfd_create") else os.dup(2)
+    output = record.above_standard(
+        os.memfd_create("envkit-keeper") if hasattr(os, "memfd_create") else os.dup(2)
+    )
     try:
         # libpq reads PG*, and the keeper has servers of its own to talk to.
         environment = {
@@ -334,7 +338,9 @@ def _spawn(key: str, root: Path, settings: Settings, lock_descriptor: int) -> Cl
         threading.Thread(target=program.wait, daemon=True).start()
         try:
             ours.settimeout(_JOIN_LIMIT_S)
-            return _greeted(ours, key, protocol.Hello(hold=True, settings=settings, root=str(root)))
+            return _greeted(
+                ours, key, protocol.Hello(hold=True, settings=settings, root=record.name_of(root))
+            )
         except KeeperLost:
             said = b""
             if hasattr(os, "memfd_create"):

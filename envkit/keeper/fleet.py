@@ -85,14 +85,18 @@ class Fleet:
                 report({"service": service, **known[service], "joined": True})
         threads = [threading.Thread(target=one, args=(s,), daemon=True) for s in wanted]
         try:
-            for thread in threads:
-                thread.start()
+            for thread, service in zip(threads, wanted, strict=True):
+                try:
+                    thread.start()
+                except RuntimeError:  # no thread to be had: one after another, then
+                    one(service)
             for thread in threads:
                 while thread.is_alive() and not failed.is_set():
                     thread.join(0.01)
             deadline = time.monotonic() + _AFTER_FAILURE_S
             for thread in threads:
-                thread.join(max(0.0, deadline - time.monotonic()))
+                if thread.is_alive():
+                    thread.join(max(0.0, deadline - time.monotonic()))
         finally:
             with self._guard:
                 self._listeners.remove(report)

@@ -192,6 +192,7 @@ class OwnServers:
             with self._guard:
                 self._in_use.remove(up)
             up.server.stop()
+            up.server.log.unlink(missing_ok=True)  # one for each lease would add up
 
         return Held(endpoint=up.endpoint(self._spec, namespace), up=up, give_back=give_back)
 

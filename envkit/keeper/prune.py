@@ -11,7 +11,6 @@ import os
 import re
 import signal
 import socket
-import tempfile
 import time
 from pathlib import Path
 
@@ -21,12 +20,15 @@ from envkit.keeper import record
 from envkit.paths import cache_dir, run_dir, state_dir
 from envkit.processes import end_processes, remove_directory, start_time
 
-__all__ = ["OWNER_FILE", "Pruned", "leftovers_of", "prune", "remove_data"]
+__all__ = ["LOCK_FILE", "Pruned", "leftovers_of", "prune", "remove_data"]
 
-#: In every data directory: the path of the lock of the keeper that made it.
-OWNER_FILE = "owner"
+#: In every data directory: locked as long as its keeper or watchdog lives, and says whose it is.
+#: The keeper's own lock would prove nothing here: /dev/shm and /tmp may be shared with a container
+#: that has another state directory.
+LOCK_FILE = "lock"
 _NAME = re.compile(r"envkit-([0-9a-f]{12})-")
 _UNFINISHED_S = 3600.0
+_BEING_MADE_S = 60.0  # a keeper locks its directory a millisecond after making it
 _SAVED_LOGS_S = 7 * 24 * 3600.0
 
 
@@ -38,16 +40,17 @@ class Pruned(Struct, frozen=True, kw_only=True):
 
 
 def _data_parents(*more: str) -> list[Path]:
-    parents = ["/dev/shm", tempfile.gettempdir(), "/tmp", *more]  # noqa: S108 - only read here
+    tmp = os.environ.get("TMPDIR", "")
+    parents = ["/dev/shm", tmp, "/tmp", *more]  # noqa: S108 - only read here
     return [Path(parent) for parent in dict.fromkeys(parents) if parent]
 
 
 def leftovers_of(key: str, *more_parents: str) -> list[Path]:
-    """Data directories of this key; the caller holds its lock, so their keeper is dead."""
+    """Data directories of this key whose keeper is dead."""
     found: list[Path] = []
     for parent in _data_parents(*more_parents):
         with contextlib.suppress(OSError):
-            found += [p for p in parent.glob(f"envkit-{key}-*") if _is_ours(p)]
+            found += [p for p in parent.glob(f"envkit-{key}-*") if _is_ours(p) and _is_dead(p)]
     return found
 
 
@@ -84,12 +87,14 @@ def prune(*, older_than: float | None = None, data_dir: str = "") -> Pruned:
         with contextlib.suppress(OSError):
             for data in sorted(parent.glob("envkit-*-*")):
                 if _NAME.match(data.name) and _is_ours(data) and data.is_dir():
-                    verdict = _verdict(data, older_than)
-                    if verdict is None:
+                    dead = _is_dead(data)
+                    age = time.time() - data.stat().st_mtime
+                    if dead or (dead is None and older_than is not None and age > older_than):
                         remove_data(data)
                         removed.append(str(data))
-                    elif verdict:
-                        left.append(f"{data} ({verdict})")
+                    elif dead is None and age > _BEING_MADE_S:
+                        hours = f"{age / 3600:.1f} h old"
+                        left.append(f"{data} (nothing says whose it is; {hours})")
     for path in sorted(run_dir().glob("*.sock")):
         if not _answers(path):
             removed += _unlink(path)
@@ -97,31 +102,21 @@ def prune(*, older_than: float | None = None, data_dir: str = "") -> Pruned:
     return Pruned(removed=tuple(removed), left=tuple(left))
 
 
-def _verdict(data: Path, older_than: float | None) -> str | None:
-    """None: dead. Empty: alive. Else: why it was left alone."""
-    try:
-        owner = Path((data / OWNER_FILE).read_text())
-    except OSError:
-        age = time.time() - data.stat().st_mtime
-        if older_than is not None and age > older_than:
-            return None
-        return f"nothing says whose it is; {age / 3600:.1f} h old"
+def _is_dead(data: Path) -> bool | None:
+    """Whether nobody holds the lock of this directory any more; None if it has none."""
     import fcntl
 
     try:
-        descriptor = os.open(owner, os.O_RDWR)
-    except FileNotFoundError:
+        descriptor = os.open(data / LOCK_FILE, os.O_RDWR)
+    except OSError:
         return None
-    except OSError as error:
-        return f"its lock {owner} cannot be opened: {error.strerror}"
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        return ""
-    else:
-        return None
+        return False
     finally:
         os.close(descriptor)
+    return True
 
 
 def _is_ours(path: Path) -> bool:

@@ -21,7 +21,16 @@ from envkit.model import Settings
 from envkit.paths import state_dir
 from envkit.version import __version__
 
-__all__ = ["Record", "all_records", "key_of", "lock", "path_of", "read"]
+__all__ = [
+    "Record",
+    "above_standard",
+    "all_records",
+    "key_of",
+    "lock",
+    "name_of",
+    "path_of",
+    "read",
+]
 
 
 class Record(Struct, frozen=True, kw_only=True):
@@ -45,7 +54,7 @@ class Record(Struct, frozen=True, kw_only=True):
 def key_of(root: Path, settings: Settings) -> str:
     """12 hex digits for (uid, project, settings, envkit version, state directory)."""
     # Different state directories cannot see each other's locks, so they must not share a socket.
-    parts = [os.geteuid(), str(root), settings.for_servers(), __version__, str(state_dir())]
+    parts = [os.geteuid(), name_of(root), settings.for_servers(), __version__, name_of(state_dir())]
     return hashlib.blake2b(msgspec.json.encode(parts, order="sorted"), digest_size=6).hexdigest()
 
 
@@ -64,7 +73,7 @@ def lock(key: str) -> int | None:
     while True:
         path = path_of(key)
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            descriptor = above_standard(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         except FileNotFoundError:
             continue  # the last keeper to end has just removed the empty directory
         except OSError as error:
@@ -86,6 +95,26 @@ def lock(key: str) -> int | None:
         os.close(descriptor)
 
 
+def above_standard(descriptor: int) -> int:
+    """The same open file under a number that a child's stdin, stdout and stderr do not take.
+
+    In a process whose standard streams are closed, the next files get 0, 1 and 2.
+    """
+    if descriptor > 2:
+        return descriptor
+    import fcntl
+
+    try:
+        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
+    finally:
+        os.close(descriptor)
+
+
+def name_of(root: Path) -> str:
+    """A project's path as text that JSON can carry, whatever bytes it has."""
+    return os.fsencode(root).decode("utf-8", "backslashreplace")
+
+
 def read(key: str) -> Record | None:
     """What the keeper says of itself; None if it has not said it yet."""
     try:
@@ -99,6 +128,6 @@ def all_records(root: Path | None = None) -> list[Record]:
     found = []
     for path in sorted(state_dir().glob("*.keeper")):
         record = read(path.stem)
-        if record is not None and (root is None or record.root == str(root)):
+        if record is not None and (root is None or record.root == name_of(root)):
             found.append(record)
     return found

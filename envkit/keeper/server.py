@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -18,12 +19,18 @@ import msgspec
 
 from envkit import paths
 from envkit.backends.site import Site
-from envkit.errors import EnvkitError, KeeperClosing, UsageError
+from envkit.errors import (
+    DiskFull,
+    EnvkitError,
+    KeeperClosing,
+    KeeperStartFailed,
+    UsageError,
+)
 from envkit.keeper import protocol, record
 from envkit.keeper.connection import Connection
 from envkit.keeper.fleet import Fleet, Report
 from envkit.keeper.leases import Leases, give_back
-from envkit.keeper.prune import OWNER_FILE, leftovers_of, remove_data
+from envkit.keeper.prune import LOCK_FILE, leftovers_of, remove_data
 from envkit.keeper.spawn import MainThread
 from envkit.keeper.watch import Watch
 from envkit.processes import end_processes, remove_directory, remove_file, start_time
@@ -54,30 +61,31 @@ class Keeper:
         self._linger: threading.Timer | None = None
         self._stumbled = False
         self._record_path = record.path_of(key)
+        self._socket_path = paths.run_dir() / f"{key}.sock"
         try:
             self._settle(lock_descriptor)
-        except BaseException:
+        except BaseException as error:
             # We hold the lock, so nobody else is using what we remove.
             if hasattr(self, "_data"):
                 remove_directory(str(self._data))
             remove_file(str(self._record_path))
+            if isinstance(error, OSError):
+                raise _no_place(error, self._record_path, self._socket_path) from None
             raise
 
     # -- birth and end ------------------------------------------------------------------------
 
     def _settle(self, lock_descriptor: int) -> None:
         """Make all that lies in the file system; the watchdog knows of it."""
-        self._socket_path = paths.run_dir() / f"{self.key}.sock"
         self._saved_logs = paths.state_dir() / "logs"
         for dead in leftovers_of(self.key, self.settings.data_dir):
             remove_data(dead)
-        self._watch = Watch(lock_descriptor)
+        self._data = paths.data_dir(self.key, self.settings.data_dir)
+        self._watch = Watch(lock_descriptor, self._lock_data())
+        self._watch.directory(self._data)
         self._watch.file(self._socket_path)
         self._watch.file(self._record_path)
-        self._data = paths.data_dir(self.key, self.settings.data_dir)
-        self._watch.directory(self._data)
         self._data.chmod(0o711)  # servers of another user pass through to their own part
-        (self._data / OWNER_FILE).write_text(str(self._record_path))
         self._logs = self._data / "logs"
         self._logs.mkdir(mode=0o700)
         self._watch.logs(self._logs, self._saved_logs, self.key)
@@ -94,6 +102,14 @@ class Keeper:
         self._leases = Leases(self._fleet.pool)
         self._listener = self._listen()
         self._write_record(lock_descriptor)
+
+    def _lock_data(self) -> int:
+        import fcntl
+
+        descriptor = os.open(self._data / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.write(descriptor, str(self._record_path).encode())
+        return descriptor
 
     def _listen(self) -> socket.socket:
         # We hold the lock, so whatever lies there belongs to a keeper that is dead.
@@ -142,7 +158,10 @@ class Keeper:
             if connection.uid != os.geteuid():
                 sock.close()
                 continue
-            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+            try:
+                threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+            except RuntimeError:  # no thread to be had; the client tries again
+                sock.close()
 
     def _later(self, errand: Callable[[], None]) -> None:
         thread = threading.Thread(target=errand, daemon=True)
@@ -152,7 +171,13 @@ class Keeper:
     def begin_end(self) -> None:
         """Let the main thread go on to `end`, when errands are done; safe in a signal handler."""
         self._closing = True
-        threading.Thread(target=self._finish_errands, daemon=True).start()
+        if not self._errands:
+            self.main_thread.stop()
+            return
+        try:
+            threading.Thread(target=self._finish_errands, daemon=True).start()
+        except RuntimeError:  # no thread to be had: then errands have to be cut short
+            self.main_thread.stop()
 
     def _finish_errands(self) -> None:
         # Before the main thread stops, because they start programs through it.
@@ -272,21 +297,25 @@ class Keeper:
             case protocol.Export(services=wanted):
                 work = lambda _: self._leases.export(wanted)
         # In a thread of its own, so that the death of the client is noticed meanwhile.
-        threading.Thread(
-            target=self._reply, args=(connection, envelope.id, work), daemon=True
-        ).start()
+        arguments = (connection, envelope.id, work)
+        try:
+            threading.Thread(target=self._reply, args=arguments, daemon=True).start()
+        except RuntimeError:  # no thread to be had
+            self._reply(*arguments)
 
     def _bye(self, connection: Connection, request: int) -> None:
         with self._guard:
+            held = connection in self._holders
             self._holders.discard(connection)
-            last = not self._holders and not self._pinned
+            last = held and not self._holders and not self._pinned
             # Answered at the end of all, if that is now.
             waits = last and (self._closing or self.settings.linger <= 0)
             if waits:
                 self._waiting.append((connection, request))
         if not waits:
             connection.send(protocol.Reply(id=request, result={"gone": False}))
-        self._end_if_unused()
+        if held:
+            self._end_if_unused()
 
     def _keep(self, connection: Connection, lease: str) -> None:
         self._leases.keep(connection, lease)
@@ -343,6 +372,20 @@ class Keeper:
             give_back(held)
 
 
+def _no_place(error: OSError, *places: Path) -> EnvkitError:
+    """What it means that a file of the keeper's own could not be written."""
+    where = " or ".join(str(place.parent) for place in places)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull(
+            f"no room for the keeper's own files, which go to {where}: {error.strerror}",
+            hint=f"df -h {places[0].parent}; df -i {places[0].parent}",
+        )
+    return KeeperStartFailed(
+        f"the keeper's own files cannot be written to {where}: {error}",
+        hint="set XDG_STATE_HOME and XDG_RUNTIME_DIR to directories you can write to",
+    )
+
+
 def _boot_id() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -372,6 +415,8 @@ def main(arguments: list[str]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: keeper.begin_end())
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # Inherited as ignored, it would make every child's exit code 0.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     sys.setswitchinterval(0.001)
     threading.Thread(target=keeper.accept_forever, daemon=True).start()
     threading.Thread(target=keeper.serve, args=(first,), daemon=True).start()

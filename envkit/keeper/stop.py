@@ -31,8 +31,8 @@ class Stopped(Struct, frozen=True, kw_only=True):
     clients: int
 
 
-def stop_all(root: Path) -> list[Stopped]:
-    """Stop every keeper of a project and wait until its servers are gone."""
+def stop_all(root: Path | None) -> list[Stopped]:
+    """Stop every keeper of a project (None: of this user) and wait until its servers are gone."""
     stopped: list[Stopped] = []
     for about in running(root):
         services: tuple[str, ...] = ()

@@ -22,8 +22,8 @@ __all__ = ["Watch"]
 class Watch:
     """Everything the watchdog has to remove if this process dies."""
 
-    def __init__(self, lock_descriptor: int) -> None:
-        self._lock_descriptor = lock_descriptor
+    def __init__(self, *locks: int) -> None:
+        self._locks = locks
         self._guard = threading.Lock()
         self._facts: list[dict[str, Any]] = []
         self._ending = False
@@ -97,7 +97,7 @@ class Watch:
             # By its path and isolated: it must start fast and whatever the environment says.
             [sys.executable, "-I", "-S", watchdog.__file__],
             stdin=subprocess.PIPE,
-            pass_fds=[self._lock_descriptor],
+            pass_fds=self._locks,
             start_new_session=True,
             bufsize=0,
         )
