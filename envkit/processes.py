@@ -128,21 +128,34 @@ def end_processes(processes: Mapping[int, tuple[int, int]]) -> None:
     Args:
         processes: Pid to (start time, signal).
     """
-    living = {pid: one[0] for pid, one in processes.items() if start_time(pid) == one[0]}
-    below = {p: s for p in descendants(processes) if (s := start_time(p)) is not None}
-    for pid, started in living.items():
-        signal_process(pid, started, processes[pid][1])
-    everybody = living | below
-    limit = time.monotonic() + _GRACE_S
-    while time.monotonic() < limit:
-        everybody = {p: s for p, s in everybody.items() if start_time(p) == s}
-        if not everybody:
+    for pid, (started, number) in processes.items():
+        signal_process(pid, started, number)
+    grace = time.monotonic() + _GRACE_S
+    # Looked at again each time: a shell may have been forking when its parent was ended.
+    while everybody := _family(processes):
+        now = time.monotonic()
+        if now > grace:
+            for pid, started in everybody.items():
+                signal_process(pid, started, signal.SIGKILL)
+        if now > grace + 1:
             return
         time.sleep(0.005)
-    for pid, started in everybody.items():
-        signal_process(pid, started, signal.SIGKILL)
-    while any(start_time(p) == s for p, s in everybody.items()) and time.monotonic() < limit + 1:
-        time.sleep(0.005)
+
+
+def _family(processes: Mapping[int, tuple[int, int]]) -> dict[int, int]:
+    """Those of the processes that live, and all below them: pid to start time."""
+    found: dict[int, int] = {}
+    roots: list[int] = []
+    for pid, (started, _) in processes.items():
+        now = start_time(pid)
+        if now == started:
+            found[pid] = started
+        if now in (started, None):  # else the number belongs to somebody else by now
+            roots.append(pid)
+    for pid in descendants(roots):
+        if (started_below := start_time(pid)) is not None:
+            found[pid] = started_below
+    return found
 
 
 def remove_directory(path: str) -> None:

@@ -8,7 +8,7 @@ selected test asks for a fixture of ours.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
@@ -259,7 +259,7 @@ def real_clickhouse(_envkit_lease: TestLease) -> ClickHouseHandle:
 
 
 @pytest.fixture
-def isolated_env(real_services: Services) -> Iterator[dict[str, str]]:
+def isolated_env(real_services: Services) -> Iterator[Mapping[str, str]]:
     """This test's services in ``os.environ``, which is as it was again afterwards.
 
     That goes for whatever else the test changes in it, too.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Literal
 
@@ -100,8 +100,23 @@ def restored_environment() -> Iterator[None]:
         os.environ.update({k: v for k, v in before.items() if k != _PYTESTS_OWN})
 
 
-class Variables(dict[str, str]):
-    """Environment variables that a failing test's report does not show with their passwords."""
+class Variables(Mapping[str, str]):
+    """Environment variables that a failing test's report does not show with their passwords.
+
+    No dict: pytest shows those item by item.
+    """
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = dict(variables)
+
+    def __getitem__(self, name: str) -> str:
+        return self._variables[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._variables)
+
+    def __len__(self) -> int:
+        return len(self._variables)
 
     def __repr__(self) -> str:
         return f"<{', '.join(self)}>"

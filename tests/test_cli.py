@@ -184,6 +184,7 @@ Usage: envkit down [OPTIONS]
   Stop everything that runs for this project, whoever uses it.
 
 Options:
+  --all       Of all your projects, deleted ones included.
   -h, --help  Show this message and exit.
 -- stderr
 """)

@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import time
+from collections.abc import Container
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,8 +77,10 @@ def kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def system_v_segments() -> set[str]:
-    return {line.split()[1] for line in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]}
+def system_v_segments(makers: Container[int]) -> set[str]:
+    """The System V segments that these processes made."""
+    rows = [line.split() for line in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]]
+    return {row[1] for row in rows if int(row[4]) in makers}
 
 
 def abandoned_shared_memory() -> set[str]:
@@ -162,14 +165,14 @@ def test_killed_keeper_is_told_to_its_client_by_slug(whole: Project) -> None:
 
 
 def test_killed_keeper_frees_system_v_shared_memory(whole: Project, leftovers: Leftovers) -> None:
-    before = system_v_segments()
     program, keeper = holding(whole)
-    ours = system_v_segments() - before
+    ours = system_v_segments(descendants([keeper]))
     kill(keeper)
     assert leftovers.wait_until_none() == []
     end(program)
     assert ours, "Postgres makes one, so this test would see it"
-    assert not ours & system_v_segments()
+    everything = Path("/proc/sysvipc/shm").read_text().split()
+    assert not ours & set(everything)
 
 
 def test_keeper_and_watchdog_killed_together_are_cleaned_up_by_the_next_keeper(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import socket
 import stat
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +21,8 @@ import pytest
 from envkit import config
 from envkit.errors import (
     KeeperAbsent,
+    KeeperClosing,
+    KeeperLost,
     KeeperStartFailed,
     LeaseFailed,
     RunDirUnsafe,
@@ -322,3 +326,62 @@ def test_what_lies_in_the_current_directory_is_not_imported(project: Project) ->
 
 def test_warnings_as_errors_of_the_user_do_not_reach_the_keeper(project: Project) -> None:
     assert project.envkit("run", "--", "true", PYTHONWARNINGS="error").returncode == 0
+
+
+def test_looking_at_a_lingering_keeper_does_not_prolong_its_life(project: Project) -> None:
+    project.write("envkit.toml", 'linger = "600ms"\n')
+    loaded = config.load(project.root)
+    with connect(loaded.root, loaded.settings) as first:
+        key = first.key
+    limit = time.monotonic() + 3
+    while start_time(first.keeper_pid) is not None and time.monotonic() < limit:
+        with contextlib.suppress(KeeperAbsent, KeeperClosing, KeeperLost):
+            join(key, hold=False).close()
+        time.sleep(0.1)
+    assert start_time(first.keeper_pid) is None
+
+
+def test_project_path_that_is_no_text_works(new_project: Callable[[str], Project]) -> None:
+    project = new_project(os.fsdecode(b"caf\xe9"))
+    assert project.envkit("run", "--", "true").returncode == 0
+
+
+def test_down_all_stops_the_keeper_of_a_deleted_project(
+    new_project: Callable[[str], Project],
+) -> None:
+    gone, here = new_project("gone"), new_project("here")
+    assert gone.envkit("up").returncode == 0
+    shutil.rmtree(gone.root)
+    assert here.envkit("down").stderr == "nothing was running\n"
+    assert here.envkit("down", "--all").stderr == "stopped redis\n"
+    gone.root.mkdir()
+
+
+def test_relative_run_directory_is_not_used(
+    loaded: config.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "run")
+    with connect(loaded.root, loaded.settings) as made:
+        about = record.read(made.key)
+    assert about is not None
+    assert Path(about.socket).is_absolute()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="making a mount namespace takes root")
+def test_data_of_a_keeper_that_shares_only_dev_shm_is_left_alone(project: Project) -> None:
+    """As in a container with the host's /dev/shm but directories of its own."""
+    assert project.envkit("up").returncode == 0
+    state, run = os.environ["XDG_STATE_HOME"], os.environ["XDG_RUNTIME_DIR"]
+    other = (
+        f"mount -t tmpfs x {state} && mount -t tmpfs -o mode=700 x {run} && "
+        f"{sys.executable} -m envkit run -- true && {sys.executable} -m envkit prune"
+    )
+    done = subprocess.run(
+        ["unshare", "-m", "--propagation", "private", "sh", "-c", other],
+        cwd=project.root,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert project.envkit("run", "--", "true").returncode == 0
+    assert project.envkit("logs", "redis").stdout

@@ -828,3 +828,31 @@ def test_export_env_starts_nothing_for_help(suite: pytest.Pytester) -> None:
     suite.makefile(".toml", envkit='services = ["redis"]\nexport_env = true\nlinger = "20s"')
     assert run(suite, "--help").ret == 0
     assert envkit(suite, "down").stderr.str() == "nothing was running"
+
+
+def test_fixture_of_the_project_under_one_of_our_names_starts_nothing(
+    suite: pytest.Pytester,
+) -> None:
+    passes(
+        suite,
+        """
+        import pytest
+
+        @pytest.fixture
+        def real_postgres():
+            return "ours"
+
+        def test(real_postgres): assert real_postgres == "ours"
+        """,
+        "--envkit=require",
+        "--envkit-backend=docker",
+    )
+
+
+def test_report_of_a_failing_test_shows_no_password_of_isolated_env(
+    suite: pytest.Pytester,
+) -> None:
+    suite.makepyfile("def test(isolated_env): assert isolated_env == {}")
+    result = run(suite)
+    result.assert_outcomes(failed=1)
+    assert "redis://" not in result.stdout.str()

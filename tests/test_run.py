@@ -428,3 +428,49 @@ error: Redis did not answer within N.N s; the last try: [Errno 111] Connection r
   → start_timeout in [tool.envkit] gives it more time
 """)
     assert not leftovers.wait_until_none()
+
+
+def in_shell(project: Project, script: str) -> subprocess.CompletedProcess[str]:
+    """A line of shell in the project, with ``envkit`` as its command."""
+    envkit = f'envkit() {{ {sys.executable} -m envkit "$@"; }}; '
+    return subprocess.run(
+        ["sh", "-c", envkit + script],
+        cwd=project.root,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_do_no_harm(
+    project: Project, leftovers: Leftovers, closed: str
+) -> None:
+    assert in_shell(project, f"envkit run -- true {closed}").returncode == 0
+    assert in_shell(project, f"envkit up {closed}").returncode == 0
+    assert in_shell(project, "envkit down").stderr == "stopped redis\n"
+    assert not leftovers.wait_until_none()
+
+
+def test_exit_code_is_the_commands_although_its_end_is_ignored(project: Project) -> None:
+    """A parent that ignores SIGCHLD hands that down."""
+    ignoring = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); "
+    code = f"{ignoring}os.execv(sys.executable, [sys.executable, *{_RUN_SEVEN!r}])"
+    assert subprocess.run([sys.executable, "-c", code], cwd=project.root).returncode == 7
+
+
+_RUN_SEVEN = ["-m", "envkit", "run", "--", "sh", "-c", "exit 7"]
+
+
+def test_nohup_keeps_the_command_running_when_the_terminal_goes(project: Project) -> None:
+    running = subprocess.Popen(
+        ["nohup", sys.executable, "-m", "envkit", "run", "--", "sh", "-c", "echo here; sleep 0.4"],
+        cwd=project.root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    lines_until(running, "here")
+    running.send_signal(signal.SIGHUP)
+    running.communicate(timeout=30)
+    assert running.returncode == 0
