@@ -8,7 +8,7 @@ selected test asks for a fixture of ours.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
@@ -259,15 +259,15 @@ def real_clickhouse(_envkit_lease: TestLease) -> ClickHouseHandle:
 
 
 @pytest.fixture
-def isolated_env(real_services: Services) -> Iterator[Mapping[str, str]]:
+def isolated_env(real_services: Services) -> Iterator[dict[str, str]]:
     """This test's services in ``os.environ``, which is as it was again afterwards.
 
     That goes for whatever else the test changes in it, too.
     """
-    from envkit.pytest_run import Variables, environment_of, restored_environment
+    from envkit.pytest_run import environment_of, restored_environment, shown_variables
 
     with restored_environment(), environment_of(real_services):
-        yield Variables(real_services.env)
+        yield shown_variables(real_services)
 
 
 @pytest.fixture(scope="session")

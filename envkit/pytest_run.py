@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Literal
 
@@ -20,10 +20,10 @@ from envkit.redact import one_line, printable, without_passwords
 __all__ = [
     "Run",
     "TestLease",
-    "Variables",
     "environment_of",
     "restored_environment",
     "services_of_item",
+    "shown_variables",
 ]
 
 Mode = Literal["require", "auto", "off"]
@@ -100,26 +100,22 @@ def restored_environment() -> Iterator[None]:
         os.environ.update({k: v for k, v in before.items() if k != _PYTESTS_OWN})
 
 
-class Variables(Mapping[str, str]):
-    """Environment variables that a failing test's report does not show with their passwords.
+class _Hidden(str):
+    """A value that a failing test's report does not show."""
 
-    No dict: pytest shows those item by item.
-    """
-
-    def __init__(self, variables: Mapping[str, str]) -> None:
-        self._variables = dict(variables)
-
-    def __getitem__(self, name: str) -> str:
-        return self._variables[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._variables)
-
-    def __len__(self) -> int:
-        return len(self._variables)
+    __slots__ = ()
 
     def __repr__(self) -> str:
-        return f"<{', '.join(self)}>"
+        return "'***'"
+
+
+def shown_variables(services: Services) -> dict[str, str]:
+    """The variables of a lease, for tests: those with a password in them hide it from reports."""
+    passwords = {services[name].password for name in services} - {""}
+    return {
+        name: _Hidden(value) if any(p in value for p in passwords) else value
+        for name, value in services.env.items()
+    }
 
 
 class TestLease:
