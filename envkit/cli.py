@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TextIO
 
 import click
 
+from envkit.cli_images import images
 from envkit.version import __version__
 
 if TYPE_CHECKING:
@@ -503,6 +504,12 @@ def _print_proposal(proposal: Proposal) -> None:
     if not proposal.found:
         click.echo("# nothing here names a service, so all three are proposed")
     click.echo(proposal.table)
+
+
+for _command in images.commands.values():
+    assert _command.callback is not None
+    _command.callback = _guarded()(_command.callback)
+cli.add_command(images)
 
 
 def main() -> NoReturn:

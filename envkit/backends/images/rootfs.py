@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 import tarfile
@@ -92,16 +93,18 @@ class Rootfs:
 
     def copy_tree(self, source: Path, path: str, *, without: tuple[str, ...] = ()) -> None:
         """Take a directory; ``without`` are patterns of names (or of paths, with a slash)."""
-        for one in sorted(source.rglob("*")):
-            inside = PurePosixPath(one.relative_to(source))
-            steps = [inside, *list(inside.parents)[:-1]]
-            if any(step.match(pattern) for step in steps for pattern in without):
-                continue
-            target = f"{path}/{inside}"
-            if one.is_symlink() and not one.is_dir() and one.resolve().parent == one.parent:
-                self.link(target, one.resolve().name)
-            elif one.is_file():
-                self.copy(one, target)
+        for place, names, others in os.walk(source):
+            inside = PurePosixPath(Path(place).relative_to(source))
+            # Also keeps the walk out of what is left behind, which can be the larger part.
+            names[:] = sorted(name for name in names if not _matches(inside / name, without))
+            for name in sorted(others):
+                one, target = Path(place, name), f"{path}/{inside / name}"
+                if _matches(inside / name, without) or not one.is_file():
+                    continue
+                if one.is_symlink() and one.resolve().parent == one.parent.resolve():
+                    self.link(target, one.resolve().name)
+                else:
+                    self.copy(one, target)
 
     def edit(self, path: str, pattern: str, instead: str) -> None:
         """Replace the one line of a file that matches ``pattern`` from its beginning.
@@ -149,6 +152,10 @@ class Rootfs:
     def _ordered(self) -> list[tuple[str, _Entry]]:
         # Hard links come after what they link to.
         return sorted(self._entries.items(), key=lambda item: (item[1].hard, item[0]))
+
+
+def _matches(path: PurePosixPath, patterns: tuple[str, ...]) -> bool:
+    return any(path.match(pattern) for pattern in patterns)
 
 
 def _key(path: str) -> str:

@@ -133,7 +133,7 @@ _POSTGRES = ImageSpec(
             "unix_socket_directories = '/var/run/postgresql, /tmp'",
         ),
     ),
-    welcome=("xz", "zstd"),
+    welcome=("locale", "xz", "zstd"),
     prepare=("envkit-prepare",),
 )
 

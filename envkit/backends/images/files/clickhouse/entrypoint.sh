@@ -37,8 +37,9 @@ configure() {
 	)
 }
 
+# serve ADDRESS: become the server.
 serve() {
-	"${SERVER[@]}" --host="$1" --port=8123 --path="$DATA" --config="$CONFIG"
+	exec "${SERVER[@]}" --host="$1" --port=8123 --path="$DATA" --config="$CONFIG"
 }
 
 run_init_scripts() {
@@ -83,7 +84,7 @@ initialise() {
 
 case "${1:-}" in
 	"" | --*) ;;
-	*) exec "$@" ;;
+	*) exec "$@" ;; # not for the server: a shell to look around, say
 esac
 if [ $# -gt 0 ]; then
 	echo >&2 "$0: ignored, because the chdb engine does not take them: $*"
@@ -114,4 +115,4 @@ if [ "$CLICKHOUSE_USER" = default ] && [ -z "$CLICKHOUSE_PASSWORD" ] \
 else
 	configure "$CLICKHOUSE_USER" "$CLICKHOUSE_PASSWORD"
 fi
-exec "${SERVER[@]}" --host=0.0.0.0 --port=8123 --path="$DATA" --config="$CONFIG"
+serve 0.0.0.0

@@ -93,7 +93,7 @@ make_data_directory() {
 		arguments+=(--waldir "$POSTGRES_INITDB_WALDIR")
 	fi
 	if [ -d "$PRISTINE" ] && [ "${#arguments[@]}" = 0 ]; then
-		cp -R --preserve=mode,timestamps "$PRISTINE/." "$PGDATA"
+		(umask 0077 && cp -R "$PRISTINE/." "$PGDATA")
 		{
 			if [ "$POSTGRES_USER" != postgres ]; then
 				printf 'UPDATE pg_authid SET rolname = %s WHERE oid = 10;\n\n' \
