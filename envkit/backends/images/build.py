@@ -241,9 +241,7 @@ def _add_engine_server(rootfs: Rootfs, package: Path, home: str) -> list[Path]:
     server = files("envkit.chdb_server")
     for one in sorted(server.iterdir(), key=lambda entry: entry.name):
         if one.name.endswith(".py"):
-            rootfs.write(
-                f"/usr/local/lib/envkit/envkit/chdb_server/{one.name}", one.read_bytes()
-            )
+            rootfs.write(f"/usr/local/lib/envkit/envkit/chdb_server/{one.name}", one.read_bytes())
     roots = [
         f"envkit.chdb_server.{name}" for name in ("app", "engine", "failures", "http", "sqltext")
     ]
