@@ -112,7 +112,6 @@ _POSTGRES = ImageSpec(
     },
     directories=(
         ("/var/lib/postgresql", 0o1777, True),
-        ("/var/lib/postgresql/{major}/docker", 0o1777, True),
         ("/run/postgresql", 0o3777, True),
         (_INITDB_D, 0o755, False),
     ),
@@ -125,12 +124,6 @@ _POSTGRES = ImageSpec(
             "/usr/lib/postgresql/{major}/share/postgresql.conf.sample",
             r"#?listen_addresses = .*",
             "listen_addresses = '*'",
-        ),
-        # Where clients of the official image look, and where those of the wheel look.
-        (
-            "/usr/lib/postgresql/{major}/share/postgresql.conf.sample",
-            r"#?unix_socket_directories = .*",
-            "unix_socket_directories = '/var/run/postgresql, /tmp'",
         ),
     ),
     welcome=("locale", "xz", "zstd"),
@@ -205,7 +198,7 @@ _CLICKHOUSE = ImageSpec(
     volume="/var/lib/clickhouse",
     environment={"PATH": _PATH, "LANG": "C.UTF-8", "TZ": "UTC"},
     directories=(
-        ("/var/lib/clickhouse", 0o755, True),
+        ("/var/lib/clickhouse", 0o777, True),  # for `docker run --user`
         ("/run/clickhouse", 0o1777, True),
         (_INITDB_D, 0o755, False),
     ),

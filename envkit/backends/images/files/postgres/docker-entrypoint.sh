@@ -8,6 +8,8 @@ set -Eeo pipefail
 
 # A data directory made when the image was built; only the "ready" variant has one.
 PRISTINE=/usr/share/envkit/pristine
+# Where clients of the official image look, and where those of the wheel look.
+SOCKETS='/var/run/postgresql, /tmp'
 
 # take VARIABLE [DEFAULT]: from the variable itself, or from the file that VARIABLE_FILE names.
 take() {
@@ -68,7 +70,7 @@ refuse_older_data() {
 	done
 }
 
-# initdb asks for the name of its user, and `docker run --user` takes any number.
+# initdb and single-user mode ask for the name of their user, and `docker run --user` takes any number.
 name_this_user() {
 	if ! id -un >/dev/null 2>&1 && [ -w /etc/passwd ]; then
 		echo "user$(id -u):x:$(id -u):$(id -g)::$PGDATA:/bin/sh" >> /etc/passwd
@@ -92,6 +94,7 @@ make_data_directory() {
 	if [ -n "${POSTGRES_INITDB_WALDIR:-}" ]; then
 		arguments+=(--waldir "$POSTGRES_INITDB_WALDIR")
 	fi
+	name_this_user
 	if [ -d "$PRISTINE" ] && [ "${#arguments[@]}" = 0 ]; then
 		(umask 0077 && cp -R "$PRISTINE/." "$PGDATA")
 		{
@@ -107,14 +110,13 @@ make_data_directory() {
 		} | single_user
 		return
 	fi
-	name_this_user
 	# Sorts the same everywhere; whoever asks for a provider or locale of their own gets that.
 	case " ${arguments[*]} " in
 		*" --locale"* | *" --icu-"* | *" --builtin-"* | *" --no-locale"*) ;;
 		*) set -- --locale-provider=builtin --builtin-locale=C.UTF-8 --locale=C.UTF-8 ;;
 	esac
 	initdb -D "$PGDATA" --username="$POSTGRES_USER" --no-sync --no-instructions \
-		--pwfile=<(printf '%s\n' "$POSTGRES_PASSWORD") "$@" "${arguments[@]}"
+		--set="unix_socket_directories=$SOCKETS" --pwfile=<(printf '%s\n' "$POSTGRES_PASSWORD") "$@" "${arguments[@]}"
 	create_database | single_user
 }
 
