@@ -36,6 +36,7 @@ from envkit.model import SERVICES, ServiceName
 # Read before the suite's own fixtures clear all of ENVKIT_*.
 REQUIRED = os.environ.get("ENVKIT_TEST_DOCKER") == "require"
 T = TypeVar("T")
+ENVKIT = (sys.executable, "-m", "envkit")
 LIMIT_S = 30.0
 PORTS = {spec.service: spec.port for spec in SPECS.values()}
 
@@ -667,11 +668,10 @@ class TestImages:
             (again,) = build([service], ["plain"], force=True)
             assert (again.status, again.id) == ("built", built[service, "plain"].id)
 
-    def test_command_prints_a_line_for_each_image(
-        self, built: dict[tuple[ServiceName, Variant], Built]
-    ) -> None:
+    @pytest.mark.usefixtures("built")
+    def test_command_prints_a_line_for_each_image(self) -> None:
         done = subprocess.run(
-            [sys.executable, "-m", "envkit", "images", "build", "redis"],
+            [*ENVKIT, "images", "build", "redis"],
             capture_output=True,
             text=True,
         )
@@ -684,8 +684,7 @@ class TestImages:
 
     def test_command_prints_json(self, built: dict[tuple[ServiceName, Variant], Built]) -> None:
         done = subprocess.run(
-            [sys.executable, "-m", "envkit", "images", "build", "redis", "--variant=plain"]
-            + ["--format=json"],
+            [*ENVKIT, "images", "build", "redis", "--variant=plain", "--format=json"],
             capture_output=True,
             text=True,
         )
@@ -718,7 +717,7 @@ class TestWithoutEngine:
         monkeypatch.delenv("DOCKER_HOST", raising=False)
         # The docker package takes the directory from the environment when it is imported.
         done = subprocess.run(
-            [sys.executable, "-m", "envkit", "images", "build", "redis"],
+            [*ENVKIT, "images", "build", "redis"],
             capture_output=True,
             text=True,
             env=os.environ | {"DOCKER_CONFIG": str(tmp_path)},
@@ -740,7 +739,7 @@ class TestWithoutEngine:
     def test_tools_that_are_missing_are_all_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         from envkit.backends.images import closure
 
-        monkeypatch.setattr(closure.shutil, "which", lambda *_, **__: None)
+        monkeypatch.setattr("shutil.which", lambda *_, **__: None)
         with pytest.raises(ToolMissing, match="setpriv, find are not here") as caught:
             closure.add_tools(Rootfs(), ["setpriv", "find"], ["awk"])
         assert caught.value.hint == "apt-get install findutils util-linux"

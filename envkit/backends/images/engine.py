@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -87,6 +88,7 @@ def connect() -> Iterator[tuple[DockerClient, str]]:
 
     options, where = _address()
     with in_our_words(where):
+        _knock(where)
         if options:
             client = docker.DockerClient(timeout=_TIMEOUT_S, version="auto", **options)
         else:
@@ -102,6 +104,13 @@ def connect() -> Iterator[tuple[DockerClient, str]]:
             yield client, where
         finally:
             client.close()
+
+
+def _knock(where: str) -> None:
+    """Connect once: the docker package leaves a socket open when this fails, and hides why."""
+    if where.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            sock.connect(where.removeprefix("unix://"))
 
 
 def _address() -> tuple[dict[str, Any], str]:

@@ -34,8 +34,9 @@ done = {}
 for module in sorted(sys.modules):
     path = getattr(sys.modules[module], "__file__", None) or ""
     for here, there in moves:
-        if path.startswith(here + "/") and path.endswith(".py") and "-packages/" not in path[len(here):]:
-            target = there + path[len(here):]
+        rest = path[len(here):]
+        if path == here + rest and rest.endswith(".py") and "-packages/" not in rest:
+            target = there + rest
             compiled = os.path.join(out, str(len(done)))
             py_compile.compile(
                 path, compiled, dfile=target, doraise=True,

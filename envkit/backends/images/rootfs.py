@@ -34,7 +34,7 @@ class _Entry(Struct, frozen=True, kw_only=True):
     size: int = 0
 
 
-def tar_header(  # noqa: PLR0913 - the fields of a header
+def tar_header(
     name: str,
     *,
     kind: bytes = tarfile.REGTYPE,
