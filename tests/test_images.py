@@ -661,6 +661,24 @@ class TestImages:
         assert {one.status for one in again} == {"present"}
         assert {one.id for one in again} <= {one.id for one in built.values()}
 
+    @pytest.mark.usefixtures("built")
+    def test_image_that_is_replaced_is_not_left_behind(
+        self, engine: docker.DockerClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # Under a name of its own: other tests have containers of the real one.
+        name = f"envkit-test/postgres-{os.getpid()}"
+        module = importlib.import_module("envkit.backends.images.build")
+        monkeypatch.setattr(module, "_reference", lambda _, __, variant: f"{name}:{variant}")
+        try:
+            (before,) = build(["postgres"], ["ready"])
+            (after,) = build(["postgres"], ["ready"], force=True)
+            assert after.id != before.id
+            with pytest.raises(NotFound):
+                engine.images.get(before.id)
+        finally:
+            for variant in VARIANTS:
+                engine.images.remove(f"{name}:{variant}")
+
     def test_same_content_gives_the_same_image(
         self, built: dict[tuple[ServiceName, Variant], Built]
     ) -> None:

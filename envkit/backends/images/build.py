@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import platform
@@ -170,6 +171,7 @@ def _build(
         image = None if force and variant in variants else _present(client, name, content)
         status: Literal["built", "present"] = "present" if image else "built"
         if image is None:
+            replaced = _named(client, name)
             if variant == "ready" and spec.prepare:
                 _prepare(client, spec, program, run, name)
             else:
@@ -177,6 +179,8 @@ def _build(
             image = _present(client, name, content)
             if image is None:
                 raise ImageFailed(f"the engine took {name} and does not have it now")
+            if replaced is not None and replaced.id != image.id:
+                _discard(client, replaced)
         if variant in variants:
             done.append(
                 Built(
@@ -246,9 +250,10 @@ def _add_engine_server(rootfs: Rootfs, package: Path, home: str) -> list[Path]:
     ]
     return add_interpreter(
         rootfs,
-        (*roots, "argparse", "http.client", "json", "urllib.parse"),
+        (*roots, "site", "argparse", "http.client", "json", "urllib.parse"),
+        str(Path(str(server)).parent.parent),
         (
-            (str(Path(str(server)).parent.parent), "/usr/local/lib/envkit"),
+            (str(server), "/usr/local/lib/envkit/envkit/chdb_server"),
             (str(package), home),
         ),
     )
@@ -310,14 +315,28 @@ def _run_config(
     return config
 
 
-def _present(client: DockerClient, name: str, content: str) -> Any:
+def _named(client: DockerClient, name: str) -> Any:
     from docker.errors import ImageNotFound
 
     try:
-        image = client.images.get(name)
+        return client.images.get(name)
     except ImageNotFound:
         return None
-    return image if image.labels.get(_CONTENT) == content else None
+
+
+def _present(client: DockerClient, name: str, content: str) -> Any:
+    image = _named(client, name)
+    return image if image is not None and image.labels.get(_CONTENT) == content else None
+
+
+def _discard(client: DockerClient, image: Any) -> None:
+    """Remove an image of ours that has lost its name, unless something still uses it."""
+    from docker.errors import APIError
+
+    with contextlib.suppress(APIError):  # somebody was faster, or has a container of it
+        image.reload()
+        if image.labels.get(_MARK) == "1" and not image.tags:
+            client.images.remove(image.id)
 
 
 def _load(client: DockerClient, archive: Any) -> None:

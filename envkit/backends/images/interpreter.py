@@ -27,7 +27,8 @@ _WITHOUT = (
 # each start would compile all over: the server's user cannot write next to the sources.
 _COMPILE = """
 import importlib, json, os, py_compile, sys
-roots, moves, out = json.loads(sys.stdin.read())
+roots, place, moves, out = json.loads(sys.stdin.read())
+sys.path.append(place)
 for name in roots:
     importlib.import_module(name)
 done = {}
@@ -51,13 +52,14 @@ print(json.dumps(done))
 
 
 def add_interpreter(
-    rootfs: Rootfs, roots: tuple[str, ...], moves: tuple[tuple[str, str], ...]
+    rootfs: Rootfs, roots: tuple[str, ...], place: str, moves: tuple[tuple[str, str], ...]
 ) -> list[Path]:
     """Copy interpreter and standard library to /usr/local.
 
     Args:
         rootfs: Gets them.
         roots: Modules that are imported at each start, compiled beforehand.
+        place: Where those are that are not of the standard library.
         moves: Directories of further modules, and what they are called in the image.
 
     Returns:
@@ -78,21 +80,23 @@ def add_interpreter(
             for path in sorted(dynamic.glob("*.so"))
             if not any(path.match(pattern) for pattern in _WITHOUT)
         ]
-    _add_compiled(rootfs, roots, ((str(library), HOME), *moves))
+    _add_compiled(rootfs, roots, place, ((str(library), HOME), *moves))
     return binaries
 
 
 def _add_compiled(
-    rootfs: Rootfs, roots: tuple[str, ...], moves: tuple[tuple[str, str], ...]
+    rootfs: Rootfs, roots: tuple[str, ...], place: str, moves: tuple[tuple[str, str], ...]
 ) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         done = subprocess.run(
-            [sys.executable, "-P", "-c", _COMPILE],
-            input=json.dumps([roots, sorted(moves, key=lambda m: -len(m[0])), scratch]),
+            # Without site: a .pth file of this environment may import what no image has use for.
+            [sys.executable, "-S", "-P", "-c", _COMPILE],
+            input=json.dumps([roots, place, sorted(moves, key=lambda m: -len(m[0])), scratch]),
             capture_output=True,
             text=True,
             # The order of a set's members, and with it the code, must not change from run to run.
-            env=os.environ | {"PYTHONHASHSEED": "0"},
+            env={k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+            | {"PYTHONHASHSEED": "0"},
             timeout=_LIMIT_S,
             check=False,
         )
