@@ -15,6 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,13 +25,14 @@ import docker
 import psycopg
 import pytest
 import redis
-from docker.errors import DockerException, NotFound
+from docker.errors import NotFound
 
 from envkit import services
 from envkit.backends.images import VARIANTS, Built, Variant, build, reference
+from envkit.backends.images.engine import connect
 from envkit.backends.images.rootfs import Rootfs
 from envkit.backends.images.specs import SPECS
-from envkit.errors import DockerDown, ExtraMissing, ToolMissing, UsageError
+from envkit.errors import DockerDown, ExtraMissing, ToolMissing, UnavailableError, UsageError
 from envkit.model import SERVICES, ServiceName
 
 # Read before the suite's own fixtures clear all of ENVKIT_*.
@@ -44,16 +46,14 @@ PORTS = {spec.service: spec.port for spec in SPECS.values()}
 @pytest.fixture(scope="session")
 def engine() -> Iterator[docker.DockerClient]:
     """The container engine; without one these tests are skipped, or fail if it is required."""
-    try:
-        client = docker.from_env(timeout=60)
-        client.ping()
-    except DockerException as error:
-        reason = f"needs a container engine that answers: {error}"
-        if REQUIRED:
-            pytest.fail(f"ENVKIT_TEST_DOCKER=require, but this test {reason}")
-        pytest.skip(reason)
-    yield client
-    client.close()
+    with ExitStack() as stack:
+        try:
+            client, _ = stack.enter_context(connect())
+        except UnavailableError as error:
+            if REQUIRED:
+                pytest.fail(f"ENVKIT_TEST_DOCKER=require, but {error.observed}")
+            pytest.skip(f"{error.observed}: {error.detail}")
+        yield client
 
 
 @pytest.fixture(scope="session")
