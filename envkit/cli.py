@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TextIO
 
 import click
 
+from envkit.cli_images import images
 from envkit.version import __version__
 
 if TYPE_CHECKING:
@@ -537,6 +538,12 @@ def _print_proposal(proposal: Proposal) -> None:
     for text in (*proposal.reasons, *(f"note: {note}" for note in proposal.notes)):
         click.echo(comment.fill(text))
     click.echo(proposal.table)
+
+
+for _command in images.commands.values():
+    assert _command.callback is not None
+    _command.callback = _guarded()(_command.callback)
+cli.add_command(images)
 
 
 def main() -> NoReturn:

@@ -9,6 +9,8 @@
     │   └── ConfigUnknownKey           envkit.config.unknown-key
     ├── UnavailableError               (no backend here can serve; ``--envkit=auto`` skips on these)
     │   ├── BackendNone                envkit.backend.none
+    │   ├── DockerDenied               docker.socket.denied
+    │   ├── DockerDown                 docker.daemon.down
     │   ├── ExtraMissing               envkit.extra.missing
     │   └── VersionUnavailable         envkit.version.unavailable
     ├── StartError
@@ -16,6 +18,8 @@
     │   ├── RunDirUnsafe               envkit.run-dir.unsafe
     │   ├── UidNameless                envkit.uid.nameless
     │   ├── DiskFull                   host.disk.full
+    │   ├── DockerDiskFull             docker.disk.full
+    │   ├── ImageFailed                docker.image.failed
     │   ├── TmpReadonly                host.tmp.readonly
     │   └── PortsExhausted             host.ports.exhausted
     └── UseError
@@ -40,9 +44,13 @@ __all__ = [
     "ConfigInvalid",
     "ConfigUnknownKey",
     "DiskFull",
+    "DockerDenied",
+    "DockerDiskFull",
+    "DockerDown",
     "DriverMissing",
     "EnvkitError",
     "ExtraMissing",
+    "ImageFailed",
     "KeeperAbsent",
     "KeeperClosing",
     "KeeperLost",
@@ -144,6 +152,14 @@ class BackendNone(UnavailableError, slug="envkit.backend.none"):
     """There is no way to bring a service up here."""
 
 
+class DockerDenied(UnavailableError, slug="docker.socket.denied"):
+    """The container engine's socket is not for this user."""
+
+
+class DockerDown(UnavailableError, slug="docker.daemon.down"):
+    """No container engine answers."""
+
+
 class ExtraMissing(UnavailableError, slug="envkit.extra.missing"):
     """The wheels of an extra are not installed."""
 
@@ -172,6 +188,14 @@ class UidNameless(StartError, slug="envkit.uid.nameless"):
 
 class DiskFull(StartError, slug="host.disk.full"):
     """No room where servers keep their data."""
+
+
+class DockerDiskFull(StartError, slug="docker.disk.full"):
+    """No room where the container engine keeps images and containers."""
+
+
+class ImageFailed(StartError, slug="docker.image.failed"):
+    """An image could not be put together, or the engine did not take it."""
 
 
 class TmpReadonly(StartError, slug="host.tmp.readonly"):
@@ -207,4 +231,4 @@ class DriverMissing(UseError, slug="driver.missing"):
 
 
 class ToolMissing(UseError, slug="envkit.tool.missing"):
-    """A client program for `envkit shell` is not there."""
+    """A program of this machine that a command of ours needs is not there."""

@@ -55,6 +55,7 @@ Options:
 Commands:
   down    Stop everything that runs for this project, whoever uses it.
   export  Print where a long-lived database on what is up can be reached.
+  images  Build images of the services where no registry is reachable.
   init    Propose [tool.envkit] for this project, and write it.
   logs    Print the logs of a service's servers.
   prune   Remove what dead runs left behind; never what a living one uses.

@@ -1,0 +1,69 @@
+"""``envkit images``: images of the services for where no registry is reachable."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from envkit.backends.images import Built
+
+__all__ = ["images"]
+
+
+@click.group(short_help="Build images of the services where no registry is reachable.")
+def images() -> None:
+    """Images of the services, made from this machine's wheels and programs.
+
+    They have the interface of the official images of postgres, redis and clickhouse, and are built
+    without a download.
+    """
+
+
+@images.command()
+@click.argument("services", nargs=-1, metavar="[SERVICE]...")
+@click.option(
+    "--variant",
+    type=click.Choice(["plain", "ready", "all"]),
+    default="all",
+    show_default=True,
+    help="ready (tag NAME-ready): as much of the first start as possible is done beforehand.",
+)
+@click.option("--force", is_flag=True, help="Build also what is there with the same content.")
+@click.option(
+    "--format",
+    "output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="For people or for programs.",
+)
+def build(services: tuple[str, ...], variant: str, force: bool, output: str) -> None:
+    """Build the images of all services, or of those named, and put them into the engine.
+
+    The engine is the one that DOCKER_HOST or the current docker context names. An image that is
+    there with the same content stays as it is.
+    """
+    from typing import cast
+
+    from envkit.backends.images import VARIANTS, Variant
+    from envkit.backends.images import build as build_images
+    from envkit.model import SERVICES, ServiceName, as_builtins
+
+    built = build_images(
+        cast("tuple[ServiceName, ...]", services) or SERVICES,
+        VARIANTS if variant == "all" else (cast("Variant", variant),),
+        force=force,
+        on_built=_show if output == "text" else lambda _: None,
+    )
+    if output == "json":
+        shown = [as_builtins(one) | {"seconds": round(one.seconds, 2)} for one in built]
+        click.echo(json.dumps({"version": 1, "images": shown}, indent=2))
+
+
+def _show(built: Built) -> None:
+    click.echo(
+        f"{built.status:<9}{built.reference:<30}{built.size / 1e6:6.1f} MB{built.seconds:7.1f} s"
+    )
