@@ -15,6 +15,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -118,6 +119,23 @@ def _bind(host: str, port: int) -> socket.socket:
     return listener
 
 
+def _leave_on_signals() -> None:
+    """End at once on SIGTERM and SIGINT, from a thread that does nothing but wait for them.
+
+    A handler would run on the main thread, which may be busy in the engine. Blocked here, before
+    the engine starts its threads, the signals can go nowhere else.
+    """
+    ending = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ending)
+
+    def wait() -> None:
+        signal.sigwait(ending)
+        # Destroying the engine would wait for running queries, and the data are throw-away.
+        os._exit(0)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 def main(arguments: list[str]) -> None:
     """Run until a signal comes."""
     options = _arguments(arguments)
@@ -132,6 +150,8 @@ def main(arguments: list[str]) -> None:
         _stop(_EXIT_USAGE, f"cannot create {directory}: {error.strerror}")
     # The engine reads it once, when it is loaded; its configuration's timezone has no effect.
     os.environ["TZ"] = config.timezone
+
+    _leave_on_signals()
 
     from envkit.chdb_server.app import App, Credentials
     from envkit.chdb_server.engine import Engine
@@ -148,12 +168,6 @@ def main(arguments: list[str]) -> None:
         _stop(_EXIT_ENGINE, f"the chdb engine did not start: {error}")
     app = App(engine, Credentials(config.user, config.password), config.settings)
 
-    def leave(*_: object) -> None:
-        # Destroying the engine would wait for running queries, and the data are throw-away.
-        os._exit(0)
-
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, leave)
     port = listener.getsockname()[1]
     print(
         f"chdb_server: listening on {host}:{port} (ClickHouse {engine.version}, chdb-core)",

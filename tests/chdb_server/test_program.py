@@ -24,7 +24,7 @@ def test_says_on_one_line_that_it_is_ready(server: Any) -> None:
 def test_ends_quickly_and_cleanly_on_a_signal(start: Any, number: signal.Signals) -> None:
     program = start()
     program.process.send_signal(number)
-    assert program.process.wait(2) == 0
+    assert program.process.wait(10) == 0
 
 
 def test_ends_on_a_signal_while_a_query_runs(start: Any) -> None:
@@ -37,7 +37,7 @@ def test_ends_on_a_signal_while_a_query_runs(start: Any) -> None:
         while program.rows("SELECT count() FROM system.processes") == "1\n":
             pass
         program.process.send_signal(signal.SIGTERM)
-        assert program.process.wait(2) == 0
+        assert program.process.wait(10) == 0
 
 
 def test_a_taken_port_gives_exit_code_98(launch: Any) -> None:
