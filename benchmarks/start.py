@@ -35,7 +35,6 @@ from envkit.host import find_programs
 from envkit.keeper.client import connect
 from envkit.model import SERVICES, FoundProgram, ServiceName, Settings
 from envkit.paths import data_dir
-from envkit.plan import choose
 from envkit.services.spec import Address, new_password
 
 _LIMIT_S = 60.0
@@ -266,9 +265,8 @@ class Benchmark:
         self._repeat = repeat
         self._pairs = 0
         here = {name: find_programs(services.load(name).programs) for name in SERVICES}
-        first = {name: choose(name, Settings(), here[name]).program for name in SERVICES}
-        postgres = self.postgres = Alone(ground, "postgres", first["postgres"])
-        clickhouse = Alone(ground, "clickhouse", first["clickhouse"])
+        postgres = self.postgres = Alone(ground, "postgres", here["postgres"][0])
+        clickhouse = Alone(ground, "clickhouse", here["clickhouse"][0])
         self.rows = [
             Row("python", "empty Python interpreter, whole command"),
             Row("postgres", f"{postgres.name} alone, exec to answer"),

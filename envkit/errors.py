@@ -8,6 +8,7 @@
     │   ├── ConfigInvalid              envkit.config.invalid
     │   └── ConfigUnknownKey           envkit.config.unknown-key
     ├── UnavailableError               (no backend here can serve; ``--envkit=auto`` skips on these)
+    │   ├── AttachRefused              envkit.attach.refused
     │   ├── BackendNone                envkit.backend.none
     │   ├── DockerDenied               docker.socket.denied
     │   ├── DockerDown                 docker.daemon.down
@@ -17,9 +18,19 @@
     │   ├── KeeperStartFailed          envkit.keeper.start-failed
     │   ├── RunDirUnsafe               envkit.run-dir.unsafe
     │   ├── UidNameless                envkit.uid.nameless
+    │   ├── AttachFailed               envkit.attach.failed
+    │   ├── ContainerExited            docker.container.exited
+    │   ├── ContainerOom               docker.container.oom
     │   ├── DiskFull                   host.disk.full
     │   ├── DockerDiskFull             docker.disk.full
+    │   ├── EngineLost                 docker.engine.lost
+    │   ├── EngineRefused              docker.engine.refused
     │   ├── ImageFailed                docker.image.failed
+    │   ├── ImageMissing               docker.image.missing
+    │   ├── ImagePlatform              docker.image.platform
+    │   ├── ImageTagUnknown            docker.image.tag-unknown
+    │   ├── PullDenied                 docker.pull.denied
+    │   ├── PullRateLimit              docker.pull.rate-limit
     │   ├── TmpReadonly                host.tmp.readonly
     │   └── PortsExhausted             host.ports.exhausted
     └── UseError
@@ -27,6 +38,7 @@
         ├── KeeperClosing              envkit.keeper.closing
         ├── KeeperLost                 envkit.keeper.lost
         ├── LeaseFailed                envkit.lease.failed
+        ├── LeaseLimit                 envkit.lease.limit
         ├── DriverMissing              driver.missing
         └── ToolMissing                envkit.tool.missing
 
@@ -39,24 +51,36 @@ from __future__ import annotations
 from typing import Any, ClassVar, Final
 
 __all__ = [
+    "AttachFailed",
+    "AttachRefused",
     "BackendNone",
     "ConfigError",
     "ConfigInvalid",
     "ConfigUnknownKey",
+    "ContainerExited",
+    "ContainerOom",
     "DiskFull",
     "DockerDenied",
     "DockerDiskFull",
     "DockerDown",
     "DriverMissing",
+    "EngineLost",
+    "EngineRefused",
     "EnvkitError",
     "ExtraMissing",
     "ImageFailed",
+    "ImageMissing",
+    "ImagePlatform",
+    "ImageTagUnknown",
     "KeeperAbsent",
     "KeeperClosing",
     "KeeperLost",
     "KeeperStartFailed",
     "LeaseFailed",
+    "LeaseLimit",
     "PortsExhausted",
+    "PullDenied",
+    "PullRateLimit",
     "RunDirUnsafe",
     "StartError",
     "TmpReadonly",
@@ -148,6 +172,10 @@ class UnavailableError(EnvkitError):
     exit_code = 3
 
 
+class AttachRefused(UnavailableError, slug="envkit.attach.refused"):
+    """A running service does not look like one that tests may use."""
+
+
 class BackendNone(UnavailableError, slug="envkit.backend.none"):
     """There is no way to bring a service up here."""
 
@@ -174,6 +202,10 @@ class StartError(EnvkitError):
     exit_code = 3
 
 
+class AttachFailed(StartError, slug="envkit.attach.failed"):
+    """A running service does not answer, or does not let envkit in."""
+
+
 class KeeperStartFailed(StartError, slug="envkit.keeper.start-failed"):
     """A server or the keeper died, or did not answer in time, while starting."""
 
@@ -194,8 +226,44 @@ class DockerDiskFull(StartError, slug="docker.disk.full"):
     """No room where the container engine keeps images and containers."""
 
 
+class ContainerExited(StartError, slug="docker.container.exited"):
+    """A container's server ended before it answered."""
+
+
+class ContainerOom(StartError, slug="docker.container.oom"):
+    """The kernel killed a container's server because it used more memory than it may."""
+
+
+class EngineLost(StartError, slug="docker.engine.lost"):
+    """The container engine went away while its containers were being started or used."""
+
+
+class EngineRefused(StartError, slug="docker.engine.refused"):
+    """The container engine refused something that envkit has no better name for."""
+
+
 class ImageFailed(StartError, slug="docker.image.failed"):
     """An image could not be put together, or the engine did not take it."""
+
+
+class ImageMissing(StartError, slug="docker.image.missing"):
+    """An image is not on the engine, and it may not or cannot be fetched."""
+
+
+class ImagePlatform(StartError, slug="docker.image.platform"):
+    """An image is for another architecture than the engine's."""
+
+
+class ImageTagUnknown(StartError, slug="docker.image.tag-unknown"):
+    """The registry has no image of that tag."""
+
+
+class PullDenied(StartError, slug="docker.pull.denied"):
+    """The registry does not let this user fetch the image, or has no such repository."""
+
+
+class PullRateLimit(StartError, slug="docker.pull.rate-limit"):
+    """The registry has given this address enough images for now."""
 
 
 class TmpReadonly(StartError, slug="host.tmp.readonly"):
@@ -224,6 +292,10 @@ class KeeperLost(UseError, slug="envkit.keeper.lost"):
 
 class LeaseFailed(UseError, slug="envkit.lease.failed"):
     """A running service refused to give an isolated namespace."""
+
+
+class LeaseLimit(UseError, slug="envkit.lease.limit"):
+    """A server has no room for one more isolated namespace."""
 
 
 class DriverMissing(UseError, slug="driver.missing"):

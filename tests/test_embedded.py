@@ -21,10 +21,12 @@ from envkit import api, config, services
 from envkit.backends import embedded, pristine
 from envkit.backends.accounts import account_for_server, program_for
 from envkit.backends.site import Account, Site
+from envkit.engine.address import EngineAddress
 from envkit.errors import KeeperStartFailed
 from envkit.host import find_programs
 from envkit.keeper.client import connect
 from envkit.model import ServiceName, Settings
+from envkit.owner import Owner
 from envkit.paths import world_readable_cache
 from envkit.wait import NotAnswering, until_answer
 
@@ -157,7 +159,18 @@ def site(tmp_path: Path) -> Iterator[Site]:
         yield path
         shutil.rmtree(path, ignore_errors=True)
 
+    class NoContainers:
+        def making(self, name: str, engine: EngineAddress) -> None: ...
+
+        def made(self, name: str) -> None: ...
+
+        def gone(self, name: str) -> None: ...
+
     yield Site(
+        key="0" * 12,
+        project="",
+        owner=Owner.this_process(),
+        containers=NoContainers(),
         data=data,
         logs=data / "logs",
         spawn=spawn,
@@ -178,6 +191,7 @@ def prepare(site: Site) -> Iterator[Callable[[ServiceName], embedded.EmbeddedSer
         made.append(
             embedded.prepare(
                 name=service,
+                service=service,
                 found=found,
                 recipe=spec.process(Settings().of(service), found),
                 user=spec.admin,
@@ -202,7 +216,7 @@ def test_server_that_finds_its_port_taken_is_recognised(
         taken.listen()
         server.launch(lambda: int(taken.getsockname()[1]))
         assert server.ended.wait(10)
-    assert server.lost_its_port(), server.log_tail()
+    assert server.wants_another_try(), server.log_tail()
 
 
 def test_server_that_lost_its_port_starts_on_another(
@@ -216,7 +230,7 @@ def test_server_that_lost_its_port_starts_on_another(
         assert server.ended.wait(10)
         server.launch()
     assert wait_for(server.port)
-    assert not server.lost_its_port()
+    assert not server.wants_another_try()
 
 
 def wait_for(port: int) -> bool:

@@ -29,9 +29,9 @@ from docker.errors import NotFound
 
 from envkit import services
 from envkit.backends.images import VARIANTS, Built, Variant, build, reference
-from envkit.backends.images.engine import connect
 from envkit.backends.images.rootfs import Rootfs
 from envkit.backends.images.specs import SPECS
+from envkit.engine.client import connected
 from envkit.errors import DockerDown, ExtraMissing, ToolMissing, UnavailableError, UsageError
 from envkit.model import SERVICES, ServiceName
 
@@ -48,7 +48,7 @@ def engine() -> Iterator[docker.DockerClient]:
     """The container engine; without one these tests are skipped, or fail if it is required."""
     with ExitStack() as stack:
         try:
-            client, _ = stack.enter_context(connect())
+            client, _ = stack.enter_context(connected())
         except UnavailableError as error:
             if REQUIRED:
                 pytest.fail(f"ENVKIT_TEST_DOCKER=require, but {error.observed}")

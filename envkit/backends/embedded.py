@@ -15,16 +15,18 @@ from pathlib import Path
 
 from envkit.backends import pristine
 from envkit.backends.accounts import account_for_server, program_for
+from envkit.backends.server import tail_of
 from envkit.backends.site import Account, Site
-from envkit.errors import KeeperStartFailed, PortsExhausted
+from envkit.errors import DiskFull, EnvkitError, KeeperStartFailed, PortsExhausted
 from envkit.model import FoundProgram, ProcessRecipe
 from envkit.paths import cache_dir
 from envkit.processes import end_processes, remove_directory, start_time
+from envkit.wait import NotAnswering
 
 __all__ = ["EmbeddedServer", "free_port", "prepare"]
 
-_LOG_TAIL_LINES = 15
 _STOP_LIMIT_S = 1.0
+_LAUNCHES = 8
 
 
 def free_port() -> int:
@@ -53,11 +55,14 @@ class EmbeddedServer:
     """
 
     host = "127.0.0.1"
+    container = ""
 
     def __init__(
         self,
         *,
         name: str,
+        service: str,
+        product: str,
         recipe: ProcessRecipe,
         program: Path,
         account: Account | None,
@@ -67,6 +72,7 @@ class EmbeddedServer:
         cache_entry: Path | None,
     ) -> None:
         self.name = name
+        self.product = product
         self.log = site.logs / f"{name}.log"
         self.port = 0
         self.ended = threading.Event()
@@ -77,6 +83,8 @@ class EmbeddedServer:
         self._place = place
         self._site = site
         self._cache_entry = cache_entry
+        self._service = service
+        self._launches = 0
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -84,15 +92,12 @@ class EmbeddedServer:
         return self._process.pid if self._process else 0
 
     @property
-    def exit_code(self) -> int | None:
-        return self._process.returncode if self._process else None
-
-    @property
     def socket_dir(self) -> str:
         return str(self._place / "run") if self._recipe.has_socket else ""
 
     def launch(self, pick_port: Callable[[], int] = free_port) -> None:
         """Start the process on a port that was free a moment ago; it may lose the race."""
+        self._launches += 1
         self.port = pick_port()
         self.ended = threading.Event()
         values = self._values | {"port": str(self.port), "program": str(self._program)}
@@ -127,23 +132,46 @@ class EmbeddedServer:
                 hint="see how many processes and threads you may have: ulimit -u; ulimit -v",
             ) from None
 
-    def lost_its_port(self) -> bool:
-        """Whether the process ended because somebody else had taken the port meanwhile."""
-        return self.ended.is_set() and bool(re.search(self._recipe.port_taken, self.log_tail()))
+    def wants_another_try(self) -> bool:
+        """Whether the process ended because somebody else had taken its port meanwhile."""
+        return (
+            self._launches < _LAUNCHES
+            and self.ended.is_set()
+            and bool(re.search(self._recipe.port_taken, self.log_tail()))
+        )
 
-    def log_tail(self, lines: int = _LOG_TAIL_LINES) -> str:
-        try:
-            text = self.log.read_bytes()[-64 * 1024 :].decode(errors="replace")
-        except OSError:
-            return ""
-        return "\n".join(text.rstrip().splitlines()[-lines:])
-
-    def forget_cache(self) -> bool:
+    def wants_fresh_start(self) -> bool:
         """Remove the cached directory this one was copied from; False if there was none."""
-        if self._cache_entry is None:
+        if self._cache_entry is None or not self.ended.is_set():
             return False
         pristine.forget(self._cache_entry)
         return True
+
+    def log_tail(self) -> str:
+        return tail_of(self.log)
+
+    def failure(self, title: str, error: NotAnswering) -> EnvkitError:
+        tail = self.log_tail()
+        if re.search("No space left on device|Disk quota exceeded", tail):
+            return DiskFull(
+                f"{title} ran out of room in {self._site.data} while starting",
+                detail=tail,
+                hint="free some room, or set TMPDIR (or data_dir in [tool.envkit]) elsewhere",
+            )
+        if error.ended:
+            code = self._process.returncode if self._process else None
+            how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+            return KeeperStartFailed(
+                f"{title} ended with {how} while starting",
+                detail=tail or "(it printed nothing)",
+                hint="see what it says above; "
+                f"[tool.envkit.{self._service}] settings are passed to it",
+            )
+        return KeeperStartFailed(
+            f"{title} did not answer within {error.limit:g} s; the last try: {error.last}",
+            detail=tail,
+            hint="start_timeout in [tool.envkit] gives it more time",
+        )
 
     def signal_stop(self) -> None:
         """Ask the process to end, without waiting."""
@@ -170,6 +198,7 @@ class EmbeddedServer:
 def prepare(
     *,
     name: str,
+    service: str,
     found: FoundProgram,
     recipe: ProcessRecipe,
     user: str,
@@ -232,6 +261,8 @@ def prepare(
         )
     return EmbeddedServer(
         name=name,
+        service=service,
+        product=found.program.product,
         recipe=recipe,
         program=program,
         account=account,

@@ -10,7 +10,10 @@ from typing import Protocol
 
 from msgspec import Struct
 
-__all__ = ["Account", "Site", "Spawn"]
+from envkit.engine.address import EngineAddress
+from envkit.owner import Owner
+
+__all__ = ["Account", "Containers", "Site", "Spawn"]
 
 
 class Account(Struct, frozen=True, kw_only=True):
@@ -36,10 +39,26 @@ class Spawn(Protocol):
     ) -> subprocess.Popen[bytes]: ...
 
 
+class Containers(Protocol):
+    """To be told of every container, so that it goes with the keeper, whatever becomes of it."""
+
+    def making(self, name: str, engine: EngineAddress) -> None:
+        """It may exist from now on."""
+
+    def made(self, name: str) -> None:
+        """It exists."""
+
+    def gone(self, name: str) -> None:
+        """It does not exist any more, and will not."""
+
+
 class Site(Struct, frozen=True, kw_only=True):
     """The keeper's place.
 
     Attributes:
+        key: The keeper's, for the names of what outlives it.
+        project: Its path, to be shown.
+        owner: The keeper, to be written on what outlives it.
         data: Directory for everything of this keeper; removed with it.
         logs: Directory inside it for what servers print.
         spawn: See `Spawn`.
@@ -47,11 +66,16 @@ class Site(Struct, frozen=True, kw_only=True):
         building: Makes a directory beside the one given, for the length of a ``with`` block; it is
             removed at the end even if the keeper is killed meanwhile.
         later: Runs something beside what the tests wait for; the keeper's end waits for it.
+        containers: See `Containers`.
     """
 
+    key: str
+    project: str
+    owner: Owner
     data: Path
     logs: Path
     spawn: Spawn
     ended: Callable[[int], None]
     building: Callable[[Path], AbstractContextManager[Path]]
     later: Callable[[Callable[[], None]], None]
+    containers: Containers

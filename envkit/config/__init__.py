@@ -139,6 +139,13 @@ def _settings(values: Values, root: Path, environ: Mapping[str, str]) -> Setting
         for part in tables:
             table = table.setdefault(part, {})
         table[name] = value
+    # Whoever means another engine must not join a keeper that uses this one.
+    for name, variable in (("host", "DOCKER_HOST"), ("context", "DOCKER_CONTEXT")):
+        if environ.get(variable):
+            tree.setdefault("docker", {})[name] = environ[variable]
+    for service in SERVICES:
+        if tree.get(service, {}).get("url"):
+            tree[service]["url_origin"] = values[service, "url"][1]
     if tree.get("data_dir"):
         # The same place from wherever below the project a command is typed.
         tree["data_dir"] = str(root / _home(tree["data_dir"], environ))

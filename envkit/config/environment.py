@@ -31,7 +31,15 @@ ENVIRONMENT: Final[dict[str, tuple[Key, Callable[[str], object]]]] = {
     "ENVKIT_START_TIMEOUT": (("start_timeout",), str),
     "ENVKIT_DATA_DIR": (("data_dir",), str),
     "ENVKIT_EXPORT_ENV": (("export_env",), _boolean),
-    **{f"ENVKIT_{name.upper()}_VERSION": ((name, "version"), str.strip) for name in SERVICES},
+    "ENVKIT_DOCKER_PULL": (("docker", "pull"), str.strip),
+    "ENVKIT_DOCKER_REGISTRY": (("docker", "registry"), str.strip),
+    "ENVKIT_DOCKER_REAPER": (("docker", "reaper"), str.strip),
+    "ENVKIT_ATTACH_ALLOW": (("attach", "allow"), split),
+    **{
+        f"ENVKIT_{name.upper()}_{key.upper()}": ((name, key), str.strip)
+        for name in SERVICES
+        for key in ("version", "image", "memory", "shm_size", "url")
+    },
     "ENVKIT_POSTGRES_SUPERUSER": (("postgres", "superuser"), _boolean),
 }
 

@@ -186,9 +186,52 @@ def server_setting(value: object) -> object:
     )
 
 
+_size: Final = _text(
+    r"[0-9]{1,12}[bkmgBKMG]?", 'a size such as "512m" or "1g", or a number of bytes', '"512m"'
+)
+# https://pkg.go.dev/github.com/distribution/reference; the engine says what is wrong beyond that.
+_image: Final = _text(
+    r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,254}", "the name of an image", '"postgres:18-alpine"'
+)
+_registry: Final = _text(
+    r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,200}", "the address of a registry", '"registry.example:5000"'
+)
+_url: Final = _text(r"[^\s\x00]+://[^\s\x00]+", "a URL", '"postgresql://user@localhost/test"')
+
+
+def _one_of(*words: str) -> Reader:
+    def read(value: object) -> str:
+        if value not in words:
+            guess = nearest(value, words) if isinstance(value, str) else None
+            raise Wrong(value, f"one of {', '.join(words)}", f'"{guess or words[0]}"')
+        return str(value)
+
+    return read
+
+
+def _targets(value: object) -> tuple[str, ...]:
+    example = '["db.example/app_test"]'
+    if not isinstance(value, list):
+        raise Wrong(value, "a list of targets", example)
+    for index, item in enumerate(value):
+        if not isinstance(item, str) or not re.fullmatch(r"[^\s\x00]+", item):
+            raise Wrong(item, "host, host:port, or either with /database", example, at=(index,))
+    return tuple(value)
+
+
 # Durations beyond these are slips of the keyboard, and some timers of the kernel overflow.
 _WEEK: Final = 7 * 24 * 3600.0
 _HOUR: Final = 3600.0
+
+_OF_A_SERVICE: Final[dict[str, Reader | None]] = {
+    "version": version,
+    "settings": None,
+    "superuser": boolean,
+    "image": _image,
+    "memory": _size,
+    "shm_size": _size,
+    "url": _url,
+}
 
 #: Every key with a name of its own, in the order in which messages list them. The names below
 #: ``env`` and ``settings`` are the user's, so these have no reader here.
@@ -200,13 +243,16 @@ KEYS: Final[dict[Key, Reader | None]] = {
     ("data_dir",): _directory,
     ("env",): None,
     ("export_env",): boolean,
-    ("postgres", "version"): version,
-    ("postgres", "settings"): None,
-    ("postgres", "superuser"): boolean,
-    ("redis", "version"): version,
-    ("redis", "settings"): None,
-    ("clickhouse", "version"): version,
-    ("clickhouse", "settings"): None,
+    ("docker", "pull"): _one_of("missing", "always", "never"),
+    ("docker", "registry"): _registry,
+    ("docker", "reaper"): _one_of("keeper", "ryuk"),
+    ("attach", "allow"): _targets,
+    **{
+        (service, name): reader
+        for service in SERVICES
+        for name, reader in _OF_A_SERVICE.items()
+        if name != "superuser" or service == "postgres"
+    },
 }
 
 

@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from envkit import services
@@ -28,6 +29,7 @@ class Fleet:
 
     def __init__(self, settings: Settings, site: Site, cancelled: threading.Event) -> None:
         self._settings = settings
+        self._owner = site.owner
         self._logs = site.logs
         self._starter = Starter(settings, site, cancelled, self._tell)
         self._guard = threading.Lock()
@@ -41,17 +43,24 @@ class Fleet:
         return self._starter.failed
 
     def pool(self, service: ServiceName) -> Pool:
-        """Where a service's namespaces come from; starts nothing by itself."""
+        """Where a service's namespaces come from; starts nothing by itself.
+
+        Raises:
+            UnavailableError: Nothing here can serve it.
+        """
         with self._guard:
             pool = self._pools.get(service)
-            if pool is None:
-                spec = services.load(service)
-                kind = OwnServers if spec.own_server else SharedServer
-                pool = kind(
-                    spec, self._settings.of(service), lambda name: self._starter.up(spec, name)
-                )
-                self._pools[service] = pool
+        if pool is not None:
             return pool
+        spec = services.load(service)
+        start = partial(self._starter.up, spec)
+        # Planned outside of the guard, so that services are looked at side by side.
+        if self._starter.planned(spec).backend == "embedded" and spec.whole is not None:
+            pool = OwnServers(spec, spec.whole, start)
+        else:
+            pool = SharedServer(spec, self._settings.of(service), start, self._owner)
+        with self._guard:
+            return self._pools.setdefault(service, pool)
 
     def start(
         self, wanted: Sequence[ServiceName], report: Report, leases: Leases
@@ -133,7 +142,8 @@ class Fleet:
                     version=up.greeting.version if up else "",
                     host=up.address.host if up else "",
                     port=up.address.port if up else 0,
-                    pid=up.server.pid if up else 0,
+                    pid=(up.server.pid or None) if up else None,
+                    container=up.server.container if up else "",
                     started_ms=round(up.started_ms, 1) if up else 0.0,
                     leases=sum(1 for one in held if one.endpoint.service == service),
                 )

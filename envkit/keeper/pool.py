@@ -17,9 +17,10 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from envkit.backends.embedded import EmbeddedServer
+from envkit.backends.server import Server
 from envkit.errors import EnvkitError, LeaseFailed
 from envkit.model import Endpoint, ServiceSettings
+from envkit.owner import Owner
 from envkit.plan import Choice
 from envkit.services.spec import Address, Greeting, Namespace, Service
 
@@ -29,7 +30,7 @@ __all__ = ["Held", "OwnServers", "Pool", "SharedServer", "Up"]
 class Up(Struct, frozen=True, kw_only=True):
     """A server that answers."""
 
-    server: EmbeddedServer
+    server: Server
     choice: Choice
     address: Address
     greeting: Greeting
@@ -42,7 +43,7 @@ class Up(Struct, frozen=True, kw_only=True):
     @property
     def product(self) -> str:
         """What the server calls itself, with what envkit knows beyond that ("(chdb)")."""
-        known = self.choice.program.program.product
+        known = self.server.product
         return known if known.startswith(self.greeting.product) else self.greeting.product
 
     def endpoint(self, spec: Service, namespace: Namespace) -> Endpoint:
@@ -124,9 +125,12 @@ def _is_spent(future: Future[Up]) -> bool:
 class SharedServer:
     """One server; a lease is a namespace in it."""
 
-    def __init__(self, spec: Service, settings: ServiceSettings, start: StartServer) -> None:
+    def __init__(
+        self, spec: Service, settings: ServiceSettings, start: StartServer, owner: Owner
+    ) -> None:
         self._spec = spec
         self._settings = settings
+        self._owner = owner.text
         self._server = _Shared(lambda: start(spec.name))
 
     def ready(self) -> Up:
@@ -140,7 +144,7 @@ class SharedServer:
         """
         up = self.ready()
         try:
-            namespace = self._spec.create(up.address, name, self._settings)
+            namespace = self._spec.create(up.address, name, self._settings, self._owner)
         except EnvkitError:
             raise
         except Exception as error:
@@ -164,9 +168,14 @@ class SharedServer:
 class OwnServers:
     """A server for each lease, and one more that is ready for the next."""
 
-    def __init__(self, spec: Service, settings: ServiceSettings, start: StartServer) -> None:
+    def __init__(
+        self,
+        spec: Service,
+        whole: Callable[[Address], Namespace],
+        start: StartServer,
+    ) -> None:
         self._spec = spec
-        self._settings = settings
+        self._whole = whole
         self._start = start
         self._guard = threading.Lock()
         self._count = 0
@@ -178,7 +187,7 @@ class OwnServers:
             spare = self._spare
         return spare.get()
 
-    def take(self, name: str) -> Held:
+    def take(self, _name: str) -> Held:
         with self._guard:
             spare, self._spare = self._spare, self._new_spare()
             following = self._spare
@@ -186,7 +195,7 @@ class OwnServers:
         with self._guard:
             self._in_use.append(up)
         threading.Thread(target=self._warm, args=(following,), daemon=True).start()
-        namespace = self._spec.create(up.address, name, self._settings)
+        namespace = self._whole(up.address)
 
         def give_back() -> None:
             with self._guard:

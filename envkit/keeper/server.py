@@ -19,6 +19,7 @@ import msgspec
 
 from envkit import paths
 from envkit.backends.site import Site
+from envkit.engine.address import engine_address
 from envkit.errors import (
     DiskFull,
     EnvkitError,
@@ -33,6 +34,7 @@ from envkit.keeper.leases import Leases, give_back
 from envkit.keeper.prune import LOCK_FILE, leftovers_of, remove_data
 from envkit.keeper.spawn import MainThread
 from envkit.keeper.watch import Watch
+from envkit.owner import Owner
 from envkit.processes import end_processes, remove_directory, remove_file, start_time
 from envkit.version import __version__
 from envkit.wait import Cancelled
@@ -60,6 +62,7 @@ class Keeper:
         self._errands: list[threading.Thread] = []
         self._linger: threading.Timer | None = None
         self._stumbled = False
+        self._left: list[str] = []
         self._record_path = record.path_of(key)
         self._socket_path = paths.run_dir() / f"{key}.sock"
         try:
@@ -91,12 +94,16 @@ class Keeper:
         self._watch.logs(self._logs, self._saved_logs, self.key)
         self.main_thread = MainThread(self._watch)
         site = Site(
+            key=self.key,
+            project=self.root,
+            owner=Owner.this_process(),
             data=self._data,
             logs=self._logs,
             spawn=self.main_thread.spawn,
             ended=self._watch.process_ended,
             building=self._watch.building,
             later=self._later,
+            containers=self._watch,
         )
         self._fleet = Fleet(self.settings, site, self._cancelled)
         self._leases = Leases(self._fleet.pool)
@@ -193,6 +200,10 @@ class Keeper:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         end_processes(self._watch.processes())
+        if containers := self._watch.containers():
+            from envkit.keeper.sweep import remove_containers
+
+            self._left = remove_containers(engine_address(self.settings.docker), containers)
         if self._stumbled or self._fleet.failed:
             from envkit.keeper.watchdog import save_logs
 
@@ -207,7 +218,8 @@ class Keeper:
         with self._guard:
             waiting = list(self._waiting)
         for connection, request in waiting:
-            connection.send(protocol.Reply(id=request, result={"gone": True}))
+            answer = {"gone": True, "left": self._left}
+            connection.send(protocol.Reply(id=request, result=answer))
         os._exit(0)
 
     def _end_if_unused(self) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from functools import partial
 from typing import Any, Protocol
 
-from envkit.backends import embedded
+from envkit.backends.server import Server
 from envkit.backends.site import Site
-from envkit.errors import DiskFull, EnvkitError, KeeperStartFailed
-from envkit.host import find_programs
+from envkit.engine.address import engine_address
+from envkit.errors import EnvkitError
+from envkit.host import Target, look_for
 from envkit.keeper.pool import Up
 from envkit.model import ServiceName, Settings
 from envkit.plan import Choice, choose
@@ -19,8 +19,6 @@ from envkit.services.spec import Address, Greeting, Service, new_password
 from envkit.wait import NotAnswering, until_answer
 
 __all__ = ["Starter"]
-
-_PORT_TRIES = 8
 
 
 class Tell(Protocol):
@@ -30,7 +28,7 @@ class Tell(Protocol):
 
 
 class Starter:
-    """Starts servers for the pools.
+    """Plans, and starts servers for the pools.
 
     Attributes:
         failed: Whether any server could not be started; its log is worth keeping then.
@@ -52,6 +50,33 @@ class Starter:
         """The plan for a service, once it was made."""
         with self._guard:
             return self._choices.get(service)
+
+    def planned(self, spec: Service) -> Choice:
+        """The plan for a service, made now if it was not yet.
+
+        Raises:
+            UnavailableError: Nothing here can serve it.
+        """
+        choice = self.choice(spec.name)
+        if choice is not None:
+            return choice
+        self._tell(spec.name, state="starting")
+        table = self._settings.of(spec.name)
+        facts = look_for(
+            self._settings.backend_of(spec.name),
+            programs=spec.programs,
+            image=spec.image,
+            settings=table,
+            docker=self._settings.docker,
+            target=Target(url=table.url, origin=table.url_origin) if table.url else None,
+        )
+        try:
+            choice = choose(spec.name, self._settings, facts)
+        except EnvkitError as error:
+            self._tell(spec.name, state="failed", slug=error.slug)
+            raise
+        with self._guard:
+            return self._choices.setdefault(spec.name, choice)
 
     def up(self, spec: Service, name: str) -> Up:
         """Bring one server up, and tell of it unless the service has been shown to be ready.
@@ -86,37 +111,19 @@ class Starter:
             )
         return up
 
-    def _planned(self, spec: Service) -> Choice:
-        choice = self.choice(spec.name)
-        if choice is None:
-            asked = bool(self._settings.of(spec.name).version)
-            found = find_programs(spec.programs, every=asked)  # a version may be the last one's
-            choice = choose(spec.name, self._settings, found)
-            with self._guard:
-                self._choices[spec.name] = choice
-        return choice
-
     def _bring_up(self, spec: Service, name: str) -> Up:
         begun = time.monotonic()
-        choice = self._planned(spec)
-        recipe = spec.process(self._settings.of(spec.name), choice.program)
+        choice = self.planned(spec)
         while True:
             password = new_password()
-            server = embedded.prepare(
-                name=name,
-                found=choice.program,
-                recipe=recipe,
-                user=spec.admin,
-                password=password,
-                site=self._site,
-            )
+            server = self._prepared(spec, name, choice, password)
             try:
                 address, greeting = self._answering(spec, server, password)
             except NotAnswering as error:
-                failure = _failure(spec, server, error)
+                failure = server.failure(spec.title, error)
                 server.stop()
-                if error.ended and server.forget_cache():
-                    continue  # perhaps the copy was damaged: once more, from nothing
+                if server.wants_fresh_start():
+                    continue  # perhaps what it was made from was damaged: once more, from nothing
                 self.failed = True
                 raise failure from None
             except BaseException:
@@ -130,12 +137,44 @@ class Starter:
                 started_ms=(time.monotonic() - begun) * 1000,
             )
 
-    def _answering(
-        self, spec: Service, server: embedded.EmbeddedServer, password: str
-    ) -> tuple[Address, Greeting]:
-        tries = 0
+    def _prepared(self, spec: Service, name: str, choice: Choice, password: str) -> Server:
+        # Each backend is imported when it is the one: testcontainers takes 160 ms.
+        table = self._settings.of(spec.name)
+        if choice.program is not None:
+            from envkit.backends import embedded
+
+            return embedded.prepare(
+                name=name,
+                service=spec.name,
+                found=choice.program,
+                recipe=spec.process(table, choice.program),
+                user=spec.admin,
+                password=password,
+                site=self._site,
+            )
+        from envkit.backends import docker
+
+        assert choice.image is not None
+        return docker.prepare(
+            name=name,
+            service=spec.name,
+            image=choice.image,
+            recipe=partial(spec.container, table),
+            user=spec.admin,
+            password=password,
+            settings=table,
+            docker=self._settings.docker,
+            address=engine_address(self._settings.docker),
+            site=self._site,
+            cancelled=self._cancelled,
+            report=partial(self._pulling, spec.name, choice.image.reference),
+        )
+
+    def _pulling(self, service: ServiceName, image: str, layers: Any) -> None:
+        self._tell(service, state="pulling", image=image, layers=layers)
+
+    def _answering(self, spec: Service, server: Server, password: str) -> tuple[Address, Greeting]:
         while True:
-            tries += 1
             server.launch()
             address = Address(
                 host=server.host,
@@ -152,30 +191,7 @@ class Starter:
                     limit=self._settings.start_timeout,
                 )
             except NotAnswering:
-                if tries < _PORT_TRIES and server.lost_its_port():
+                if server.wants_another_try():
                     continue
                 raise
             return address, greeting
-
-
-def _failure(spec: Service, server: embedded.EmbeddedServer, error: NotAnswering) -> EnvkitError:
-    tail = server.log_tail()
-    if re.search("No space left on device|Disk quota exceeded", tail):
-        return DiskFull(
-            f"{spec.title} ran out of room in {server.log.parent.parent} while starting",
-            detail=tail,
-            hint="free some room, or set TMPDIR (or data_dir in [tool.envkit]) elsewhere",
-        )
-    if error.ended:
-        code = server.exit_code
-        how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
-        return KeeperStartFailed(
-            f"{spec.title} ended with {how} while starting",
-            detail=tail or "(it printed nothing)",
-            hint=f"see what it says above; [tool.envkit.{spec.name}] settings are passed to it",
-        )
-    return KeeperStartFailed(
-        f"{spec.title} did not answer within {error.limit:g} s; the last try: {error.last}",
-        detail=tail,
-        hint="start_timeout in [tool.envkit] gives it more time",
-    )

@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from envkit.engine.address import EngineAddress
 from envkit.keeper import watchdog
+from envkit.model import as_builtins
 from envkit.processes import start_time
 
 __all__ = ["Watch"]
@@ -56,6 +58,28 @@ class Watch:
         """Those that have not been removed."""
         with self._guard:
             return [fact["directory"] for fact in self._facts if "directory" in fact]
+
+    def making(self, container: str, engine: EngineAddress) -> None:
+        """A container that may exist from now on."""
+        self._tell({"container": container, "engine": as_builtins(engine)})
+
+    def made(self, container: str) -> None:
+        self._tell({"made": container})
+
+    def gone(self, container: str) -> None:
+        with self._guard:
+            self._facts = [fact for fact in self._facts if fact.get("made") != container]
+        self._forget("container", container, {"gone": container})
+
+    def containers(self) -> dict[str, bool]:
+        """Those that have not been removed: name to whether it is known to exist."""
+        with self._guard:
+            made = {fact["made"] for fact in self._facts if "made" in fact}
+            return {
+                fact["container"]: fact["container"] in made
+                for fact in self._facts
+                if "container" in fact
+            }
 
     def directory(self, path: Path) -> None:
         self._tell({"directory": str(path)})

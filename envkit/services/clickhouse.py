@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from envkit.model import (
+    ContainerRecipe,
     Endpoint,
+    FoundImage,
     FoundProgram,
+    Image,
     ProcessRecipe,
     Program,
     ServiceSettings,
@@ -69,20 +72,49 @@ _USERS_XML = """\
 """
 
 
-def _process(settings: ServiceSettings, found: FoundProgram) -> ProcessRecipe:
-    values = {
+_PROFILE_XML = "<clickhouse><profiles><default>%s</default></profiles></clickhouse>\n"
+_PASSWORD_FILE = "/etc/envkit/password"  # noqa: S105 - where it lies
+
+
+def _values(settings: ServiceSettings) -> dict[str, str | int | float]:
+    return {
         name: int(value) if isinstance(value, bool) else value
         for name, value in settings.settings.items()
     }
-    if found.program.origin == "path":
-        from html import escape  # does for XML; xml.sax would import half of urllib
 
-        profile = "".join(f"<{name}>{escape(str(v))}</{name}>" for name, v in values.items())
+
+def _profile(settings: ServiceSettings) -> str:
+    from html import escape  # does for XML; xml.sax would import half of urllib
+
+    values = _values(settings)
+    return "".join(f"<{name}>{escape(str(value))}</{name}>" for name, value in values.items())
+
+
+def _container(settings: ServiceSettings, image: FoundImage) -> ContainerRecipe:
+    """After https://hub.docker.com/r/clickhouse/clickhouse-server."""
+    files = {_PASSWORD_FILE: "{password}"}
+    if settings.settings:
+        files["/etc/clickhouse-server/users.d/envkit.xml"] = _PROFILE_XML % _profile(settings)
+    return ContainerRecipe(
+        port=8123,
+        environment={
+            "CLICKHOUSE_USER": "default",
+            "CLICKHOUSE_PASSWORD_FILE": _PASSWORD_FILE,
+            "CLICKHOUSE_DEFAULT_ACCESS_MANAGEMENT": "1",
+            "TZ": "UTC",
+        },
+        files=files,
+        data=() if image.volumes else ("/var/lib/clickhouse",),
+    )
+
+
+def _process(settings: ServiceSettings, found: FoundProgram) -> ProcessRecipe:
+    if found.program.origin == "path":
         return ProcessRecipe(
             arguments=("{program}", "server", "--config-file={run}/config.xml"),
             files={
                 "{run}/config.xml": _SERVER_XML,
-                "{run}/users.xml": _USERS_XML.replace("%s", profile),
+                "{run}/users.xml": _USERS_XML.replace("%s", _profile(settings)),
             },
             stop_signal=_STOP,
         )
@@ -90,7 +122,7 @@ def _process(settings: ServiceSettings, found: FoundProgram) -> ProcessRecipe:
         "user": "{user}",
         "password": "{password}",
         "database": "default",
-        "settings": values,
+        "settings": _values(settings),
         "timezone": "UTC",
         "max_execution_time": 0,
     }
@@ -137,9 +169,14 @@ def _greet(address: Address, limit: float) -> Greeting:
     return Greeting(product="ClickHouse", version=version)
 
 
-def _create(address: Address, name: str, _: ServiceSettings) -> Namespace:
-    _query(address, 60, f"CREATE DATABASE `{name}`")
+def _create(address: Address, name: str, _: ServiceSettings, owner: str) -> Namespace:
+    comment = f" COMMENT '{_quoted(owner)}'" if owner else ""
+    _query(address, 60, f"CREATE DATABASE `{name}`{comment}")
     return Namespace(user=address.user, password=address.password, database=name)
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("'", "\\'")
 
 
 def _drop(address: Address, namespace: Namespace) -> None:
@@ -208,10 +245,12 @@ SPEC = Service(
         ),
     ),
     process=_process,
+    image=Image(official="clickhouse/clickhouse-server", version="25.8", built="envkit/clickhouse"),
+    container=_container,
     greet=_greet,
     create=_create,
     drop=_drop,
-    own_server=False,
+    whole=None,
     url=_url,
     environment=_environment,
     misleading=(),

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from envkit.model import (
+    ContainerRecipe,
     Endpoint,
+    FoundImage,
     FoundProgram,
+    Image,
     Pristine,
     ProcessRecipe,
     Program,
@@ -24,10 +27,12 @@ if TYPE_CHECKING:
 __all__ = ["SPEC", "PostgresHandle"]
 
 # Throw-away data: nothing here has to survive a crash, so nothing waits for a disk.
-_CONF = {
+_PLACE = {
     "listen_addresses": "127.0.0.1",
     "port": "{port}",
     "unix_socket_directories": "{run}",
+}
+_CONF: dict[str, Any] = {
     "max_connections": 500,
     "shared_buffers": "64MB",
     # Files in the data directory instead of /dev/shm/PostgreSQL.*: they vanish with it.
@@ -63,19 +68,23 @@ host all all ::1/128 scram-sha-256
 """
 
 
-def _conf(settings: ServiceSettings, version: str) -> str:
-    merged: dict[str, Any] = dict(_CONF)
+def _parameters(settings: ServiceSettings, version: str) -> dict[str, str]:
+    merged = dict(_CONF)
     if _major(version) < 16:
         del merged["scram_iterations"]  # came with 16
     if settings.settings.get("wal_level", "minimal") != "minimal":
         merged["max_wal_senders"] = 10
     merged.update(settings.settings)
+    return {
+        name: ("on" if value else "off") if isinstance(value, bool) else str(value)
+        for name, value in merged.items()
+    }
+
+
+def _conf(settings: ServiceSettings, version: str) -> str:
     lines = []
-    for name, value in merged.items():
-        if isinstance(value, bool):
-            text = "on" if value else "off"
-        else:
-            text = str(value).replace("\\", "\\\\").replace("'", "''")
+    for name, value in (_PLACE | _parameters(settings, version)).items():
+        text = value.replace("\\", "\\\\").replace("'", "''")
         lines.append(f"{name} = '{text}'\n")
     return "".join(lines)
 
@@ -85,16 +94,20 @@ def _major(version: str) -> int:
     return int(head) if head.isdigit() else 0
 
 
-def _process(settings: ServiceSettings, found: FoundProgram) -> ProcessRecipe:
+def _initdb_options(version: str) -> tuple[str, ...]:
     # The builtin provider (17 and later) sorts the same on every operating system.
     options: tuple[str, ...] = ("--locale=C.UTF-8",)
-    if _major(found.version) >= 17:
+    if _major(version) >= 17:
         options = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C")
-    if _major(found.version) >= 16:
+    if _major(version) >= 16:
         # As in _CONF, but for the servers that initdb itself runs.
         options += ("--set=dynamic_shared_memory_type=mmap",)
-    if _major(found.version) >= 18:
+    if _major(version) >= 18:
         options += ("--no-data-checksums",)  # on by default since 18
+    return ("--encoding=UTF8", *options, "--wal-segsize=1", "--no-sync")
+
+
+def _process(settings: ServiceSettings, found: FoundProgram) -> ProcessRecipe:
     return ProcessRecipe(
         arguments=("{program}", "-D", "{data}"),
         files={
@@ -108,10 +121,7 @@ def _process(settings: ServiceSettings, found: FoundProgram) -> ProcessRecipe:
                 "{data}",
                 "--username=postgres",
                 "--auth=trust",  # replaced by our own pg_hba.conf before the server listens
-                "--encoding=UTF8",
-                *options,
-                "--wal-segsize=1",
-                "--no-sync",
+                *_initdb_options(found.version),
                 "--no-instructions",
             ),
         ),
@@ -123,14 +133,39 @@ def _process(settings: ServiceSettings, found: FoundProgram) -> ProcessRecipe:
     )
 
 
-def _over_socket(address: Address) -> psycopg.Connection[Any]:
+_PASSWORD_FILE = "/etc/envkit/password"  # noqa: S105 - where it lies
+
+
+def _container(settings: ServiceSettings, image: FoundImage) -> ContainerRecipe:
+    """After https://hub.docker.com/_/postgres."""
+    environment = {
+        "POSTGRES_USER": "postgres",
+        "POSTGRES_PASSWORD_FILE": _PASSWORD_FILE,
+        "TZ": "UTC",
+    }
+    if not image.built:  # ours are made with these, and the ready ones beforehand
+        environment["POSTGRES_INITDB_ARGS"] = " ".join(_initdb_options(image.version))
+    parameters = _parameters(settings, image.version)
+    return ContainerRecipe(
+        port=5432,
+        environment=environment,
+        command=("postgres", *(f"-c{name}={value}" for name, value in parameters.items())),
+        files={_PASSWORD_FILE: "{password}"},
+        # Since 18 the image declares the directory above, and data of all versions lies below it.
+        data=() if image.volumes else (image.environment.get("PGDATA", "/var/lib/postgresql"),),
+        # For those who set dynamic_shared_memory_type to what needs it: 64 MB are soon too small.
+        shm_size="256m",
+    )
+
+
+def _admin(address: Address) -> psycopg.Connection[Any]:
     module = driver("psycopg", "psycopg[binary]")
     connection: psycopg.Connection[Any] = module.connect(
         host=address.socket_dir or address.host,
         port=address.port,
         user=address.user,
         password=None if address.socket_dir else address.password,
-        dbname="postgres",
+        dbname=address.database or "postgres",
         connect_timeout=10,
         autocommit=True,
     )
@@ -149,17 +184,21 @@ def _set_password(connection: psycopg.Connection[Any], what: str, role: str, pas
     connection.execute(f"{what} LOGIN PASSWORD '{verifier}'")
 
 
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
 def _greet(address: Address, limit: float) -> Greeting:
     module = driver("psycopg", "psycopg[binary]")
     if address.socket_dir:
-        with _over_socket(address) as connection:
+        with _admin(address) as connection:
             _set_password(connection, "ALTER ROLE postgres", address.user, address.password)
     with module.connect(
         host=address.host,
         port=address.port,
         user=address.user,
         password=address.password,
-        dbname="postgres",
+        dbname=address.database or "postgres",
         connect_timeout=max(2, int(limit)),  # libpq takes 1 as 2
         autocommit=True,
     ) as connection:
@@ -168,21 +207,24 @@ def _greet(address: Address, limit: float) -> Greeting:
     return Greeting(product="PostgreSQL", version=str(row[0]).split()[0])
 
 
-def _create(address: Address, name: str, settings: ServiceSettings) -> Namespace:
+def _create(address: Address, name: str, settings: ServiceSettings, owner: str) -> Namespace:
     password = new_password()
     rights = "SUPERUSER" if getattr(settings, "superuser", False) else "NOSUPERUSER"
-    with _over_socket(address) as connection:
+    with _admin(address) as connection:
         _set_password(connection, f'CREATE ROLE "{name}" {rights}', name, password)
         # template0 allows no connections, so nobody can be in the way of copying it. Without fsync
         # copying its files takes half the time of writing them through the log (PG 15's default).
         how = "STRATEGY file_copy" if connection.info.server_version >= 150000 else ""
         connection.execute(f'CREATE DATABASE "{name}" OWNER "{name}" TEMPLATE template0 {how}')
         connection.execute(f'REVOKE ALL ON DATABASE "{name}" FROM PUBLIC')
+        if owner:
+            for what in ("DATABASE", "ROLE"):
+                connection.execute(f'COMMENT ON {what} "{name}" IS {_literal(owner)}')
     return Namespace(user=name, password=password, database=name)
 
 
 def _drop(address: Address, namespace: Namespace) -> None:
-    with _over_socket(address) as connection:
+    with _admin(address) as connection:
         connection.execute(f'DROP DATABASE IF EXISTS "{namespace.database}" WITH (FORCE)')
         connection.execute(f'DROP ROLE IF EXISTS "{namespace.user}"')
 
@@ -232,7 +274,13 @@ class PostgresHandle(Handle):
 
     def _over_environment(self) -> dict[str, str]:
         """What PGHOSTADDR, PGOPTIONS and PGSSLMODE of the user would change otherwise."""
-        return {"hostaddr": self.host, "options": "", "sslmode": "prefer"}
+        over = {"options": "", "sslmode": "prefer"}
+        # A name has to stay one: TLS checks it, and it may have several addresses.
+        return over | {"hostaddr": self.host} if _is_address(self.host) else over
+
+
+def _is_address(host: str) -> bool:
+    return ":" in host or host.replace(".", "").isdigit()
 
 
 _WHEEL = Program(
@@ -269,10 +317,12 @@ SPEC = Service(
         ),
     ),
     process=_process,
+    image=Image(official="postgres", version="18", built="envkit/postgres"),
+    container=_container,
     greet=_greet,
     create=_create,
     drop=_drop,
-    own_server=False,
+    whole=None,
     url=_url,
     environment=_environment,
     misleading=(

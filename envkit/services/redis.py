@@ -1,7 +1,12 @@
-"""Redis (or Valkey, which speaks the same protocol): a server of its own for each lease."""
+"""Redis (or Valkey, which speaks the same protocol).
+
+Where servers are cheap each lease gets one of its own. In a server that leases share, each gets one
+of its numbered databases, and a user that can do nothing outside of it.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import socket
@@ -9,16 +14,20 @@ import sys
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from envkit.errors import LeaseLimit
 from envkit.model import (
+    ContainerRecipe,
     Endpoint,
+    FoundImage,
     FoundProgram,
+    Image,
     ProcessRecipe,
     Program,
     ServiceSettings,
     ShellTool,
 )
 from envkit.services.handle import Handle, driver
-from envkit.services.spec import Address, Greeting, Namespace, Service
+from envkit.services.spec import Address, Greeting, Namespace, Service, new_password
 
 if TYPE_CHECKING:
     import redis
@@ -26,11 +35,13 @@ if TYPE_CHECKING:
 
 __all__ = ["SPEC", "RedisHandle"]
 
-_CONF: dict[str, Any] = {
+_PLACE: dict[str, Any] = {
     "bind": "127.0.0.1",
     "port": "{port}",
-    "requirepass": "{password}",
     "dir": "{data}",
+}
+_CONF: dict[str, Any] = {
+    "requirepass": "{password}",
     "daemonize": False,
     # Throw-away data: no snapshots, no append-only file.
     "save": "",
@@ -38,18 +49,37 @@ _CONF: dict[str, Any] = {
 }
 
 
-def _process(settings: ServiceSettings, _: FoundProgram) -> ProcessRecipe:
+_CONTAINER_CONF = "/etc/envkit/redis.conf"
+
+
+def _conf(settings: ServiceSettings, place: dict[str, Any]) -> str:
     lines = []
-    for name, value in (_CONF | dict(settings.settings)).items():
+    for name, value in (place | _CONF | dict(settings.settings)).items():
         text = ("yes" if value else "no") if isinstance(value, bool) else str(value)
         # redis.conf: one argument in double quotes, backslash escapes; `save "3600 1"` takes two,
         # so only what needs quotes gets them
         if not text or any(c in text for c in "\"'\\#"):
             text = '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
         lines.append(f"{name} {text}\n")
+    return "".join(lines)
+
+
+def _container(settings: ServiceSettings, image: FoundImage) -> ContainerRecipe:
+    """After https://hub.docker.com/_/redis; https://hub.docker.com/r/valkey/valkey is alike."""
+    conf = _conf(settings, {"bind": "* -::*", "port": 6379, "dir": "/data", "databases": 256})
+    return ContainerRecipe(
+        port=6379,
+        # Without the program's name, which the image's own entrypoint knows best.
+        command=(_CONTAINER_CONF,),
+        files={_CONTAINER_CONF: conf},
+        data=() if image.volumes else ("/data",),
+    )
+
+
+def _process(settings: ServiceSettings, _: FoundProgram) -> ProcessRecipe:
     return ProcessRecipe(
         arguments=("{program}", "{run}/redis.conf"),
-        files={"{run}/redis.conf": "".join(lines)},
+        files={"{run}/redis.conf": _conf(settings, _PLACE)},
         stop_signal=signal.SIGKILL,  # nothing to save, nothing shared: SIGTERM only takes longer
     )
 
@@ -77,15 +107,22 @@ class _Connection:
             data = word.encode()
             parts += [f"${len(data)}\r\n".encode(), data, b"\r\n"]
         self._socket.sendall(b"".join(parts))
+        return self._reply()
+
+    def _reply(self) -> str:
         line = self._file.readline()
         if not line.endswith(b"\r\n"):
             raise ConnectionError("the server closed the connection")
         kind, rest = line[:1], line[1:-2].decode(errors="replace")
+        if kind == b"$" and rest == "-1":
+            return ""
         if kind == b"$":
             return self._file.read(int(rest) + 2)[:-2].decode(errors="replace")
+        if kind == b"*":
+            return "\n".join(self._reply() for _ in range(int(rest)))
         if kind == b"-":
             raise ConnectionError(rest)
-        if kind != b"+":
+        if kind not in b"+:":
             raise ConnectionError(f"unexpected answer {line[:60]!r}: not a Redis server?")
         return rest
 
@@ -105,12 +142,78 @@ def _greet(address: Address, limit: float) -> Greeting:
     return Greeting(product="Redis", version=info.get("redis_version", "?"))
 
 
-def _create(address: Address, _name: str, _: ServiceSettings) -> Namespace:
+def _whole(address: Address) -> Namespace:
     return Namespace(user=address.user, password=address.password, database="0")
 
 
+# In the base database, which is never leased: the database of that number was found empty and is
+# in use by the owner written there.
+_CLAIM = "envkit:lease:"
+# What would reach beyond one database, or change the server for all. Where the server can confine
+# a user to a database itself, the last three are not needed.
+_NOT_FOR_LEASES = ("-@admin", "-flushall", "-swapdb")
+_NOT_ACROSS = ("-move", "-copy", "-select")
+
+
+def _create(address: Address, name: str, _: ServiceSettings, owner: str) -> Namespace:
+    base = address.database or "0"
+    password = new_password()
+    with _Connection(address, 60) as admin:
+        admin.call("AUTH", address.user, address.password)
+        count = int(admin.call("CONFIG", "GET", "databases").split("\n")[-1])
+        numbers = [str(number) for number in range(count) if str(number) != base]
+        # From a place of chance, or many at once would all go through the same ones in use.
+        begin = int.from_bytes(os.urandom(2)) % len(numbers)
+        for number in numbers[begin:] + numbers[:begin]:
+            if not _claimed(admin, base, number, owner):
+                continue
+            try:
+                _confine(admin, name, password, number)
+            except BaseException:
+                _unclaim(admin, base, number)
+                raise
+            return Namespace(user=name, password=password, database=number)
+    raise LeaseLimit(
+        f"all {len(numbers)} databases of the Redis server at {address.host}:{address.port} are "
+        "in use or not empty",
+        hint="fewer tests at once, or more with: databases = 256 in the server's configuration",
+    )
+
+
+def _claimed(admin: _Connection, base: str, number: str, owner: str) -> bool:
+    """Take a database that nobody has and nothing is in."""
+    admin.call("SELECT", base)
+    if admin.call("SET", _CLAIM + number, owner, "NX") != "OK":
+        return False
+    admin.call("SELECT", number)
+    if admin.call("DBSIZE") == "0":
+        return True
+    _unclaim(admin, base, number)
+    return False
+
+
+def _unclaim(admin: _Connection, base: str, number: str) -> None:
+    admin.call("SELECT", base)
+    admin.call("DEL", _CLAIM + number)
+
+
+def _confine(admin: _Connection, name: str, password: str, number: str) -> None:
+    """A user for one database (https://redis.io/docs/latest/commands/acl-setuser/)."""
+    digest = hashlib.sha256(password.encode()).hexdigest()
+    rules = ("reset", "on", f"#{digest}", "~*", "&*", "+@all", *_NOT_FOR_LEASES)
+    try:
+        admin.call("ACL", "SETUSER", name, *rules, f"db={number}")  # Valkey 9.1 and later
+    except ConnectionError:
+        admin.call("ACL", "SETUSER", name, *rules, *_NOT_ACROSS, f"+select|{number}")
+
+
 def _drop(address: Address, namespace: Namespace) -> None:
-    """Nothing to do: the server goes with its lease."""
+    with _Connection(address, 60) as admin:
+        admin.call("AUTH", address.user, address.password)
+        admin.call("ACL", "DELUSER", namespace.user)  # closes its connections, too
+        admin.call("SELECT", namespace.database)
+        admin.call("FLUSHDB")
+        _unclaim(admin, address.database or "0", namespace.database)
 
 
 def _url(host: str, port: int, namespace: Namespace) -> str:
@@ -181,10 +284,12 @@ SPEC = Service(
         Program(product="Valkey", origin="path", name="valkey-server"),
     ),
     process=_process,
+    image=Image(official="redis", version="8", built="envkit/redis"),
+    container=_container,
     greet=_greet,
     create=_create,
     drop=_drop,
-    own_server=True,
+    whole=_whole,
     url=_url,
     environment=_environment,
     misleading=(),

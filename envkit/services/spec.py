@@ -10,8 +10,11 @@ from typing import Any
 from msgspec import Struct
 
 from envkit.model import (
+    ContainerRecipe,
     Endpoint,
+    FoundImage,
     FoundProgram,
+    Image,
     ProcessRecipe,
     Program,
     ServiceName,
@@ -32,6 +35,7 @@ class Address(Struct, frozen=True, kw_only=True):
 
     Attributes:
         socket_dir: Where the server's Unix socket is, if it has one.
+        database: To connect to; empty takes the service's usual one.
     """
 
     host: str
@@ -39,6 +43,7 @@ class Address(Struct, frozen=True, kw_only=True):
     user: str
     password: str
     socket_dir: str = ""
+    database: str = ""
 
     def __repr__(self) -> str:
         return f"Address({self.user}@{self.host}:{self.port})"
@@ -70,12 +75,14 @@ class Service(Struct, frozen=True, kw_only=True):
         admin: The user the keeper connects as.
         programs: That can serve it as a plain process, the preferred one first.
         process: Settings and program to the recipe for a plain process.
+        image: Where its container images come from.
+        container: Settings and image to the recipe for a container.
         greet: One round trip in the service's own protocol with credentials; raises until the
             server answers. Takes an address and a limit in seconds.
-        create: Make a namespace with this name.
+        create: Make a namespace with this name, and write on it whose it is (`Owner.text`).
         drop: Remove it and whoever is still connected to it.
-        own_server: Each lease gets a server of its own, so `create` and `drop` have nothing to
-            do: for servers so cheap that sharing one would only cost isolation.
+        whole: The namespace that is all of a server, for servers so cheap as processes that each
+            lease gets one of its own; None if leases always share one.
         url: Of an endpoint.
         environment: The variables that programs expect, from an endpoint.
         misleading: Variables that would send programs elsewhere, so they are taken away.
@@ -88,10 +95,12 @@ class Service(Struct, frozen=True, kw_only=True):
     admin: str
     programs: tuple[Program, ...]
     process: Callable[[ServiceSettings, FoundProgram], ProcessRecipe]
+    image: Image
+    container: Callable[[ServiceSettings, FoundImage], ContainerRecipe]
     greet: Callable[[Address, float], Greeting]
-    create: Callable[[Address, str, ServiceSettings], Namespace]
+    create: Callable[[Address, str, ServiceSettings, str], Namespace]
     drop: Callable[[Address, Namespace], None]
-    own_server: bool
+    whole: Callable[[Address], Namespace] | None
     url: Callable[[str, int, Namespace], str]
     environment: Callable[[Endpoint], Mapping[str, str]]
     misleading: tuple[str, ...]

@@ -8,23 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from envkit.backends.images.rootfs import Rootfs, padding, tar_header
+from envkit.engine.client import architecture
 from envkit.errors import ImageFailed
 
-__all__ = ["architecture", "digest", "image_config", "stream"]
+__all__ = ["digest", "image_config", "stream"]
 
-_ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 _BEGINNING = "1970-01-01T00:00:00Z"
-
-
-def architecture() -> str:
-    """This machine's, as images call it."""
-    machine = platform.machine()
-    return _ARCHITECTURES.get(machine.lower(), machine)
 
 
 def digest(chunks: Iterable[bytes]) -> str:

@@ -17,10 +17,10 @@ from msgspec import Struct, structs
 
 from envkit.backends.images.archive import digest, image_config, stream
 from envkit.backends.images.closure import add_libraries, add_tools
-from envkit.backends.images.engine import connect
 from envkit.backends.images.interpreter import add_interpreter
 from envkit.backends.images.rootfs import Rootfs
 from envkit.backends.images.specs import SPECS, ImageSpec
+from envkit.engine.client import connected
 from envkit.errors import DockerDiskFull, ExtraMissing, ImageFailed, UsageError
 from envkit.host import find_programs
 from envkit.model import SERVICES, FoundProgram, ServiceName
@@ -104,7 +104,7 @@ def build(
         )
     found = [_find(SPECS[service]) for service in dict.fromkeys(services)]
     done = []
-    with connect() as (client, _):
+    with connected() as (client, _):
         for spec, program in found:
             for built in _build(client, spec, program, variants, force=force):
                 done.append(built)

@@ -1,0 +1,315 @@
+"""One server in one container."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import os
+import re
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from envkit.backends.docker.labels import labels_of, remove
+from envkit.backends.docker.pull import Layers, pull
+from envkit.backends.docker.reach import Reach, way_to
+from envkit.backends.server import tail_of
+from envkit.backends.site import Site
+from envkit.engine.address import EngineAddress
+from envkit.engine.client import new_client
+from envkit.engine.look import look
+from envkit.engine.words import in_our_words
+from envkit.errors import (
+    ContainerExited,
+    ContainerOom,
+    DockerDiskFull,
+    DockerDown,
+    EngineLost,
+    EnvkitError,
+    ImagePlatform,
+    KeeperStartFailed,
+    StartError,
+)
+from envkit.model import ContainerRecipe, DockerSettings, FoundImage, ServiceSettings
+from envkit.wait import NotAnswering
+
+if TYPE_CHECKING:
+    from testcontainers.core.container import DockerContainer
+
+__all__ = ["ContainerServer", "prepare"]
+
+_numbers = itertools.count(1)
+_STOP_LIMIT_S = 10
+
+
+class ContainerServer:
+    """A container and what it takes to make it.
+
+    Attributes:
+        ended: Set as soon as the server in it, or the engine, is gone.
+    """
+
+    pid = 0
+    socket_dir = ""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        service: str,
+        image: FoundImage,
+        recipe: ContainerRecipe,
+        values: dict[str, str],
+        settings: ServiceSettings,
+        docker: DockerSettings,
+        address: EngineAddress,
+        site: Site,
+    ) -> None:
+        self.log = site.logs / f"{name}.log"
+        self.ended = threading.Event()
+        self.host = ""
+        self.port = 0
+        self.container = ""
+        self.product = image.product
+        self._name = f"envkit-{site.key}-{site.owner.run}-{name}-{next(_numbers)}"
+        self._service = service
+        self._image = image
+        self._recipe = recipe
+        self._values = values
+        self._settings = settings
+        self._docker = docker
+        self._address = address
+        self._site = site
+        self._made: DockerContainer | None = None
+        self._engine_lost = False
+
+    def launch(self) -> None:
+        """Create the container, put its files into it, and start it.
+
+        Raises:
+            DockerDown: The engine went away.
+            PortsExhausted, DockerDiskFull, ImagePlatform, EngineRefused: As the engine says.
+        """
+        self._site.containers.making(self._name, self._address)
+        try:
+            with in_our_words(self._address.url, self._image.reference):
+                made = self._described()
+                self._made = made
+                made.start()
+                self._site.containers.made(self._name)
+                wrapped = made.get_wrapped_container()
+                wrapped.reload()
+                self.container = wrapped.short_id
+                self._find(wrapped.attrs["NetworkSettings"])
+        except EnvkitError as error:
+            self.stop()
+            if isinstance(error, DockerDown):
+                raise _engine_lost(self._address.url, error.detail) from None
+            raise
+        except BaseException:
+            self.stop()
+            raise
+        threading.Thread(target=self._follow, args=(wrapped,), daemon=True).start()
+
+    def wants_another_try(self) -> bool:
+        return False
+
+    def wants_fresh_start(self) -> bool:
+        return False
+
+    def log_tail(self) -> str:
+        return tail_of(self.log)
+
+    def failure(self, title: str, error: NotAnswering) -> EnvkitError:
+        if self._engine_lost:
+            return _engine_lost(self._address.url, self.log_tail())
+        name = self._image.reference
+        if not error.ended:
+            return KeeperStartFailed(
+                f"{title} ({name}) did not answer within {error.limit:g} s at "
+                f"{self.host}:{self.port}; the last try: {error.last}",
+                detail=self.log_tail(),
+                hint="start_timeout in [tool.envkit] gives it more time",
+            )
+        return self._why_ended(title)
+
+    def stop(self) -> None:
+        """Remove the container with its volumes; the watchdog's list keeps it if that fails."""
+        if self._made is None:
+            self._site.containers.gone(self._name)
+            return
+        client = self._made.get_docker_client().client
+        client.api.timeout = _STOP_LIMIT_S
+        with contextlib.suppress(EnvkitError), in_our_words(self._address.url):
+            remove(client, self._name)
+            self._site.containers.gone(self._name)
+        self.ended.set()
+
+    def _described(self) -> DockerContainer:
+        from testcontainers.core.config import testcontainers_config
+        from testcontainers.core.container import DockerContainer
+
+        testcontainers_config.ryuk_disabled = self._docker.reaper != "ryuk"
+        # Explicit, or each client would look for the network this process may be in: see `way_to`.
+        os.environ.update(self._address.environment())
+        recipe, reach = self._recipe, _way(self._address)
+        made = DockerContainer(
+            self._image.reference, docker_client_kw={"environment": self._address.environment()}
+        )
+        made.image = self._image.reference  # without the prefix, which the name has already
+        made.with_name(self._name)
+        if recipe.command:
+            made.with_command(list(recipe.command))
+        made.with_envs(**recipe.environment)
+        for path, content in recipe.files.items():
+            # Readable for all, because images drop their rights before they read: in a container
+            # there is nobody else.
+            made.with_copy_into_container(_fill(content, self._values).encode(), path, 0o644)
+        for directory in dict.fromkeys((*self._image.volumes, *recipe.data)):
+            made.with_tmpfs_mount(directory)
+        further: dict[str, Any] = {"healthcheck": {"test": ["NONE"]}}  # we ask it ourselves
+        if self._settings.memory:
+            # As much again of swap would be the default, and a killed server what was asked for.
+            further |= {"mem_limit": self._settings.memory, "memswap_limit": self._settings.memory}
+        if shm_size := self._settings.shm_size or recipe.shm_size:
+            further["shm_size"] = shm_size
+        if reach.network:
+            further["network"] = reach.network
+        if reach.host:
+            ports: dict[str, Any] = made.ports  # the engine picks the port: None
+            ports[f"{recipe.port}/tcp"] = (reach.publish_on, None)
+        further["labels"] = labels_of(
+            self._site.owner, service=self._service, key=self._site.key, project=self._site.project
+        )
+        made.with_kwargs(**further)
+        return made
+
+    def _find(self, network: dict[str, Any]) -> None:
+        """Host and port as the tests reach them; asked for once, at the start."""
+        reach = _way(self._address)
+        if reach.host:
+            bindings = (network.get("Ports") or {}).get(f"{self._recipe.port}/tcp") or [{}]
+            # A container that has ended already has none; what it printed says why.
+            self.host, self.port = reach.host, int(bindings[0].get("HostPort") or 0)
+            return
+        networks = network["Networks"]
+        found: dict[str, Any] = networks.get(reach.network) or next(iter(networks.values()), {})
+        self.host, self.port = found.get("IPAddress", ""), self._recipe.port
+
+    def _follow(self, container: Any) -> None:
+        """Write what the server prints to its log, until it ends."""
+        try:
+            with self.log.open("ab", buffering=0) as log:
+                for chunk in container.logs(stream=True, follow=True):
+                    log.write(chunk)
+        except Exception as error:  # a log driver that cannot be read, or the engine is gone
+            with contextlib.suppress(OSError):
+                self.log.open("a").write(f"(envkit: no more of the log: {error})\n")
+        try:
+            container.wait()
+        except Exception:
+            # Whatever requests makes of a connection that is cut; the container may be removed too.
+            self._engine_lost = not self.ended.is_set() and not self._engine_answers()
+        self.ended.set()
+
+    def _engine_answers(self) -> bool:
+        return not look(self._address, [], "envkit").problem
+
+    def _why_ended(self, title: str) -> EnvkitError:
+        state: dict[str, Any] = {}
+        name = self._image.reference
+        with contextlib.suppress(Exception):  # removed by somebody else
+            wrapped = self._made.get_wrapped_container() if self._made else None
+            if wrapped is not None:
+                wrapped.reload()
+                state = wrapped.attrs["State"]
+        tail = self.log_tail()
+        code = state.get("ExitCode")
+        if state.get("OOMKilled"):
+            limit = self._settings.memory or "the machine's"
+            return ContainerOom(
+                f"{title} ({name}) was killed because it needed more memory than {limit}",
+                detail=tail,
+                hint=f'set memory = "1g" or more in [tool.envkit.{self._service}]',
+            )
+        if re.search("exec format error", tail):
+            return ImagePlatform(
+                f"{name} is not made for the architecture of the engine's machine",
+                detail=tail,
+                hint="name one that is, with image = …, or: envkit images build",
+            )
+        if re.search("No space left on device|Disk quota exceeded", tail):
+            return DockerDiskFull(
+                f"{title} ({name}) ran out of room in its container while starting",
+                detail=tail,
+                hint="docker system df; docker image prune",
+            )
+        how = f"exit code {code}" if code is not None else "a container that is gone"
+        return ContainerExited(
+            f"{title} ({name}) ended with {how} while starting",
+            detail=tail or "(it printed nothing)",
+            hint=f"see what it says above; [tool.envkit.{self._service}] settings are passed to it",
+        )
+
+
+def prepare(
+    *,
+    name: str,
+    service: str,
+    image: FoundImage,
+    recipe: Callable[[FoundImage], ContainerRecipe],
+    user: str,
+    password: str,
+    settings: ServiceSettings,
+    docker: DockerSettings,
+    address: EngineAddress,
+    site: Site,
+    cancelled: threading.Event,
+    report: Callable[[Layers], None],
+) -> ContainerServer:
+    """Everything up to the start: the image, fetched if need be.
+
+    Raises:
+        ImageMissing, ImageTagUnknown, PullDenied, …: See `pull`.
+        DockerDown, DockerDenied: The engine cannot be used.
+    """
+    if not image.here:
+        client = new_client(address)
+        with contextlib.closing(client):
+            pull(client, image.reference, where=address.url, report=report, cancelled=cancelled)
+        facts = look(address, [image.reference], image.reference)
+        found = next((one for one in facts.images if one.reference == image.reference), None)
+        if found is None:
+            raise StartError(f"{image.reference} was fetched and is gone", hint="docker images")
+        image = found
+    return ContainerServer(
+        name=name,
+        service=service,
+        image=image,
+        recipe=recipe(image),
+        values={"user": user, "password": password},
+        settings=settings,
+        docker=docker,
+        address=address,
+        site=site,
+    )
+
+
+@functools.cache
+def _way(address: EngineAddress) -> Reach:
+    client = new_client(address)
+    with contextlib.closing(client), in_our_words(address.url):
+        return way_to(address, client)
+
+
+def _engine_lost(where: str, detail: str) -> EngineLost:
+    return EngineLost(
+        f"the container engine at {where} went away",
+        detail=detail,
+        hint="start it again, then: envkit prune",
+    )
+
+
+def _fill(text: str, values: dict[str, str]) -> str:
+    return re.sub(r"\{([a-z]+)\}", lambda match: values.get(match[1], match[0]), text)

@@ -1,0 +1,147 @@
+"""A short look at the engine: whether it answers, and which images it has.
+
+Asks a local engine directly, because the plan is made at every start and the docker package takes
+110 ms to import; it is used for engines that are not behind a Unix socket.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+from collections.abc import Callable, Sequence
+from http.client import HTTPConnection, HTTPException
+from typing import Any
+from urllib.parse import quote
+
+from msgspec import Struct
+
+from envkit.engine.address import EngineAddress
+from envkit.engine.words import unreachable
+from envkit.errors import DockerDown, EnvkitError
+from envkit.model import FoundImage
+
+__all__ = ["EngineFacts", "look"]
+
+_LIMIT_S = 3.0
+_MARK = "envkit.image"
+_VERSION_VARIABLES = ("PG_VERSION", "REDIS_VERSION", "VALKEY_VERSION", "CLICKHOUSE_VERSION")
+
+
+class EngineFacts(Struct, frozen=True, kw_only=True):
+    """What the engine has of the images asked for.
+
+    Attributes:
+        problem: Why it cannot be used, as `EnvkitError.as_dict` has it; empty if it can.
+        images: Those that are there.
+    """
+
+    where: str
+    problem: dict[str, str] = {}
+    images: tuple[FoundImage, ...] = ()
+
+
+def look(address: EngineAddress, names: Sequence[str], repository: str) -> EngineFacts:
+    """Ask the engine; never raises for what is wrong with it.
+
+    Args:
+        address: Of the engine.
+        names: Images to look for.
+        repository: All images of this one are looked for as well.
+    """
+    try:
+        if address.socket:
+            images = _over_socket(address.socket, names, repository)
+        else:
+            images = _over_package(address, names, repository)
+    except EnvkitError as error:
+        return EngineFacts(where=address.url, problem=error.as_dict())
+    except (OSError, HTTPException, ValueError) as error:
+        if isinstance(error, TimeoutError):
+            hung = DockerDown(
+                f"the container engine at {address.url} does not answer within {_LIMIT_S:g} s",
+                hint="docker info; if that hangs too, restart the engine",
+            )
+            return EngineFacts(where=address.url, problem=hung.as_dict())
+        return EngineFacts(where=address.url, problem=unreachable(error, address.url).as_dict())
+    return EngineFacts(where=address.url, images=images)
+
+
+class _SocketConnection(HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=_LIMIT_S)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(_LIMIT_S)
+        self.sock.connect(self._path)
+
+
+def _over_socket(path: str, names: Sequence[str], repository: str) -> tuple[FoundImage, ...]:
+    with contextlib.closing(_SocketConnection(path)) as connection:
+
+        def get(what: str) -> Any:
+            connection.request("GET", what)
+            response = connection.getresponse()
+            body = response.read()
+            if response.status == 404:
+                return None
+            if response.status != 200:
+                raise OSError(f"HTTP {response.status}: {body[:200].decode(errors='replace')}")
+            return json.loads(body)
+
+        filters = quote(json.dumps({"reference": [repository]}))
+        return _found(
+            names,
+            lambda: get(f"/images/json?filters={filters}"),
+            lambda name: get(f"/images/{quote(name, safe='/:@')}/json"),
+        )
+
+
+def _over_package(
+    address: EngineAddress, names: Sequence[str], repository: str
+) -> tuple[FoundImage, ...]:
+    from docker.errors import ImageNotFound
+
+    from envkit.engine.client import new_client
+    from envkit.engine.words import in_our_words
+
+    client = new_client(address, timeout=_LIMIT_S)
+
+    def inspect(name: str) -> Any:
+        try:
+            return client.api.inspect_image(name)
+        except ImageNotFound:
+            return None
+
+    with contextlib.closing(client), in_our_words(address.url):
+        return _found(names, lambda: client.api.images(name=repository), inspect)
+
+
+def _found(
+    names: Sequence[str], every: Callable[[], Any], inspect: Callable[[str], Any]
+) -> tuple[FoundImage, ...]:
+    tags = [tag for image in every() or () for tag in image.get("RepoTags") or ()]
+    wanted = dict.fromkeys([*names, *sorted(tags)])
+    return tuple(_image(name, said) for name in wanted if (said := inspect(name)))
+
+
+def _image(name: str, said: dict[str, Any]) -> FoundImage:
+    config = said.get("Config") or {}
+    environment = dict(pair.split("=", 1) for pair in config.get("Env") or () if "=" in pair)
+    labels = config.get("Labels") or {}
+    tag = name.rpartition(":")[2]
+    version = labels.get("org.opencontainers.image.version", "") or next(
+        (environment[v] for v in _VERSION_VARIABLES if v in environment), ""
+    )
+    built = labels.get(_MARK) == "1"
+    return FoundImage(
+        reference=name,
+        here=True,
+        version=version or (tag if tag[:1].isdigit() else ""),
+        environment=environment,
+        volumes=tuple(config.get("Volumes") or ()),
+        built=built,
+        product=labels.get("org.opencontainers.image.title", "") if built else "",
+    )
