@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from functools import partial
@@ -44,6 +45,7 @@ class Starter:
         self._guard = threading.Lock()
         self._choices: dict[ServiceName, Choice] = {}
         self._shown: set[ServiceName] = set()
+        self._swept = False
         self.failed = False
 
     def choice(self, service: ServiceName) -> Choice | None:
@@ -99,6 +101,8 @@ class Starter:
             if first:
                 self._tell(spec.name, state="failed", slug=error.slug)
             raise
+        if up.choice.backend == "docker":
+            self._remove_leftovers()
         if first:
             self._shown.add(spec.name)
             self._tell(
@@ -110,6 +114,21 @@ class Starter:
                 backend=up.choice.backend,
             )
         return up
+
+    def _remove_leftovers(self) -> None:
+        """Containers of keepers that died together with their watchdog; once, and beside the work."""
+        with self._guard:
+            if self._swept:
+                return
+            self._swept = True
+
+        def errand() -> None:
+            with contextlib.suppress(EnvkitError):  # whoever starts next will try again
+                prune_containers(engine_address(self._settings.docker))
+
+        from envkit.keeper.prune_containers import prune_containers
+
+        self._site.later(errand)
 
     def _bring_up(self, spec: Service, name: str) -> Up:
         begun = time.monotonic()
