@@ -116,7 +116,7 @@ class Starter:
         return up
 
     def _remove_leftovers(self) -> None:
-        """Containers of keepers that died together with their watchdog; once, and beside the work."""
+        """Of keepers that died together with their watchdog: once, and beside the work."""
         with self._guard:
             if self._swept:
                 return
