@@ -97,9 +97,10 @@ class Starter:
             if first:
                 self._tell(spec.name, state="starting")
             up = self._bring_up(spec, name)
-        except EnvkitError as error:
+        except Exception as error:
             if first:
-                self._tell(spec.name, state="failed", slug=error.slug)
+                slug = getattr(error, "slug", EnvkitError.slug)
+                self._tell(spec.name, state="failed", slug=slug)
             raise
         if up.choice.backend == "docker":
             self._remove_leftovers()
@@ -136,6 +137,8 @@ class Starter:
         while True:
             password = new_password()
             server = self._prepared(spec, name, choice, password)
+            if choice.image is not None and not choice.image.here:
+                self._tell(spec.name, state="starting")  # fetched by now
             try:
                 address, greeting = self._answering(spec, server, password)
             except NotAnswering as error:

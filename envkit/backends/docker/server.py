@@ -41,6 +41,7 @@ __all__ = ["ContainerServer", "prepare"]
 
 _numbers = itertools.count(1)
 _STOP_LIMIT_S = 10
+_CALL_LIMIT_S = 30
 
 
 class ContainerServer:
@@ -155,7 +156,11 @@ class ContainerServer:
         os.environ.update(self._address.environment())
         recipe, reach = self._recipe, _way(self._address)
         made = DockerContainer(
-            self._image.reference, docker_client_kw={"environment": self._address.environment()}
+            self._image.reference,
+            docker_client_kw={
+                "environment": self._address.environment(),
+                "timeout": _CALL_LIMIT_S,
+            },
         )
         made.image = self._image.reference  # without the prefix, which the name has already
         made.with_name(self._name)
@@ -274,6 +279,10 @@ def prepare(
         ImageMissing, ImageTagUnknown, PullDenied, …: See `pull`.
         DockerDown, DockerDenied: The engine cannot be used.
     """
+    if docker.reaper == "ryuk":
+        from envkit.backends.docker.ryuk import start_ryuk
+
+        start_ryuk(address, policy=docker.pull, site=site, cancelled=cancelled)
     if not image.here:
         client = new_client(address)
         with contextlib.closing(client):
