@@ -152,6 +152,7 @@ class Project:
         """The text with what differs from run to run or machine to machine replaced."""
         for pattern, instead in (
             (re.escape(str(self.root)), "PROJECT"),
+            (re.escape(os.environ["DOCKER_HOST"]), "NO-ENGINE"),
             (r"\b[a-z2-7]{32}\b", "PASSWORD"),
             (r"\b\d+ ms\b", "N ms"),
             (r"\(keeper \d+\)", "(keeper PID)"),
