@@ -232,7 +232,7 @@ def test_attach_without_a_target_names_the_variable() -> None:
     assert caught.value.hint.startswith("export ENVKIT_POSTGRES_URL=")
 
 
-# -- auto: attach, docker with what is here, embedded, docker with a pull ---------------------------
+# -- auto: attach, docker with what is here, embedded, docker with a pull -------------------------
 
 
 def test_auto_attaches_where_a_running_server_is_named() -> None:
@@ -302,7 +302,7 @@ def test_auto_without_an_engine_names_the_versions_that_there_are() -> None:
         choose("postgres", asking(version="17"), here(found("18.6"), problem=DOWN))
 
 
-# -- what the image is called -----------------------------------------------------------------------
+# -- what the image is called ---------------------------------------------------------------------
 
 REDIS = Image(official="redis", version="8", built="envkit/redis")
 
