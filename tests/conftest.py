@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 import pytest
@@ -120,7 +120,7 @@ def _engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine | Envki
     found.client.close()
 
 
-def _lacking(error: EnvkitError) -> None:
+def _lacking(error: EnvkitError) -> NoReturn:
     """Skip what cannot be tested here, or fail where it has to be."""
     if _ENGINE_REQUIRED:
         pytest.fail(f"TEST_DOCKER=require, but {error}", pytrace=False)
@@ -135,7 +135,6 @@ def engine(_engine: Engine | EnvkitError) -> Engine:
     """
     if isinstance(_engine, EnvkitError):
         _lacking(_engine)
-    assert isinstance(_engine, Engine)
     return _engine
 
 
