@@ -9,6 +9,7 @@ import os
 import re
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envkit.backends.docker.labels import labels_of, remove
@@ -147,6 +148,7 @@ class ContainerServer:
         self.ended.set()
 
     def _described(self) -> DockerContainer:
+        _make_sure_of_a_home()
         from testcontainers.core.config import testcontainers_config
         from testcontainers.core.container import DockerContainer
 
@@ -294,6 +296,14 @@ def prepare(
         address=address,
         site=site,
     )
+
+
+def _make_sure_of_a_home() -> None:
+    """Testcontainers looks for its properties there when it is imported, and fails without one."""
+    try:
+        Path.home()
+    except RuntimeError:  # no HOME, and a user without a name
+        os.environ["HOME"] = "/"
 
 
 @functools.cache
