@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from envkit.engine.address import engine_address
 from envkit.engine.look import EngineFacts, look
+from envkit.errors import DockerDown
 from envkit.model import (
     BackendChoice,
     DockerSettings,
@@ -83,12 +84,15 @@ def look_for(
     engine = None
     found: tuple[FoundProgram, ...] = ()
     if asked == "docker" or (asked == "auto" and target is None):
-        engine = look(engine_address(docker), [name], image.built)
-    if asked == "embedded" or (engine and asked == "auto" and not engine.images):
+        try:
+            engine = look(engine_address(docker), [name], image.built)
+        except DockerDown as error:
+            engine = EngineFacts(where="", problem=error.as_dict())
+    # Whether one of its images will do is for the plan to say where not just any was asked for.
+    picky = bool(settings.version or settings.image or docker.pull == "always")
+    if asked == "embedded" or (engine and asked == "auto" and (picky or not engine.images)):
         # A version asked for may be the last one's.
         found = find_programs(programs, every=bool(settings.version))
-    elif engine and asked == "auto" and settings.version:
-        found = find_programs(programs, every=True)
     return HostFacts(programs=found, engine=engine, image=name, target=target)
 
 

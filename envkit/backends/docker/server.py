@@ -10,6 +10,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envkit.backends.docker.labels import labels_of, remove
@@ -150,6 +151,7 @@ class ContainerServer:
         self.ended.set()
 
     def _described(self) -> DockerContainer:
+        _make_sure_of_a_home()
         from testcontainers.core.config import testcontainers_config
         from testcontainers.core.container import DockerContainer
 
@@ -316,6 +318,14 @@ def prepare(
         address=address,
         site=site,
     )
+
+
+def _make_sure_of_a_home() -> None:
+    """Testcontainers looks for its properties there when it is imported, and fails without one."""
+    try:
+        Path.home()
+    except RuntimeError:  # no HOME, and a user without a name
+        os.environ["HOME"] = "/"
 
 
 @functools.cache
