@@ -76,7 +76,7 @@ class _Engine(Struct, frozen=True, kw_only=True):
 def endpoints(address: EngineAddress, root: Path) -> dict[ServiceName, tuple[str, str]]:
     """Where the services are that Compose runs from a file in ``root`` or below it.
 
-    Of several projects the one started last wins, service by service. A container that publishes no
+    Of several projects the one made last wins, service by service. A container that publishes no
     port is passed over.
 
     Args:
@@ -153,15 +153,20 @@ def _found(
     engine: _Engine, address: EngineAddress, root: Path
 ) -> dict[ServiceName, tuple[str, str]]:
     found: dict[ServiceName, tuple[str, str]] = {}
-    for listed in sorted(engine.containers(), key=lambda one: one["Created"], reverse=True):
+    for listed in sorted(engine.containers(), key=_age, reverse=True):
         labels = listed["Labels"]
         service = next((name for name in SERVICES if name == labels[LABEL]), None)
         if service is None or service in found or not _is_of(labels, root):
             continue
         said = engine.inspect(listed["Id"])
-        if url := said and _url(engine, said, _KINDS[service], address):
+        url = _url(engine, said, _KINDS[service], address) if said else ""
+        if url:
             found[service] = (url, f"compose project {labels.get(_PROJECT, '?')}")
     return found
+
+
+def _age(listed: dict[str, Any]) -> tuple[int, str]:
+    return listed["Created"], listed["Id"]
 
 
 def _is_of(labels: dict[str, str], root: Path) -> bool:

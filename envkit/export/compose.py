@@ -157,11 +157,9 @@ class _Dumper(yaml.SafeDumper):
 def _string(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     # Quoted unless it is beyond doubt a string: Compose's YAML has other numbers than PyYAML's
     # (1e3, 0o17).
-    tag = "tag:yaml.org,2002:str"
-    plain = re.fullmatch(r"[A-Za-z/][A-Za-z0-9_./-]*", text)
-    plain = plain and dumper.resolve(yaml.ScalarNode, text, (True, False)) == tag
+    plain = re.fullmatch(r"[A-Za-z/][A-Za-z0-9_./-]*", text) and yaml.safe_load(text) == text
     style = "|" if "\n" in text else None if plain else '"'
-    return dumper.represent_scalar(tag, text, style)
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
 
 
 _Dumper.add_representer(str, _string)
