@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 __all__ = ["compose"]
 
@@ -69,9 +65,8 @@ def check(output: str | None) -> None:
         raise ComposeDrift(f"there is no {_shown(path, root)}", hint=hint)
     if found != text:
         raise ComposeDrift(
-            f"{_shown(path, root)} is not what the configuration gives "
-            "(-: in the file, +: from the configuration)",
-            detail=_difference(found.splitlines(), text.splitlines()),
+            f"{_shown(path, root)} is not what the configuration gives",
+            detail=_difference(_shown(path, root), found, text),
             hint=hint,
         )
 
@@ -137,9 +132,10 @@ def _shown(path: Path, root: Path) -> str:
     return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
 
 
-def _difference(found: Sequence[str], wanted: Sequence[str]) -> str:
+def _difference(path: str, found: str, wanted: str) -> str:
     from difflib import unified_diff
 
-    lines = list(unified_diff(found, wanted, n=2, lineterm=""))[2:]
+    both = found.splitlines(), wanted.splitlines()
+    lines = list(unified_diff(*both, path, "from the configuration", n=2, lineterm=""))
     more = len(lines) - _SHOWN_LINES
     return "\n".join([*lines[:_SHOWN_LINES], *([f"… and {more} more lines"] if more > 0 else [])])

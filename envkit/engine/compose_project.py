@@ -132,9 +132,12 @@ def _over_package(address: EngineAddress, root: Path) -> dict[ServiceName, tuple
 
     client = new_client(address, timeout=_LIMIT_S)
 
-    def inspect(name: str) -> Any:
-        with contextlib.suppress(NotFound):
-            return client.api.inspect_container(name)
+    def inspect(name: str) -> dict[str, Any] | None:
+        try:
+            said: dict[str, Any] = client.api.inspect_container(name)
+        except NotFound:
+            return None
+        return said
 
     def file(name: str, path: str) -> bytes | None:
         with contextlib.suppress(NotFound):
@@ -162,7 +165,7 @@ def _found(
         url = _url(engine, said, _KINDS[service], address) if said else ""
         if url:
             found[service] = (url, f"compose project {labels.get(_PROJECT, '?')}")
-    return found
+    return {name: found[name] for name in SERVICES if name in found}
 
 
 def _age(listed: dict[str, Any]) -> tuple[int, str]:
@@ -179,7 +182,8 @@ def _url(engine: _Engine, said: dict[str, Any], kind: _Kind, address: EngineAddr
     bindings = (said["NetworkSettings"].get("Ports") or {}).get(f"{kind.port}/tcp") or []
     if not bindings:
         return ""
-    environment = dict(pair.split("=", 1) for pair in said["Config"]["Env"] or () if "=" in pair)
+    pairs: list[str] = said["Config"]["Env"] or []
+    environment = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
 
     def named(what: str) -> str:
         name = f"{kind.variables}_{what}"
@@ -189,8 +193,9 @@ def _url(engine: _Engine, said: dict[str, Any], kind: _Kind, address: EngineAddr
 
     user = named("USER") or kind.user
     database = named("DB") or kind.database or user
+    port = bindings[0]["HostPort"]
     credentials = f"{quote(user, safe='')}:{quote(named('PASSWORD'), safe='')}"
-    where = f"{_host(bindings[0]['HostIp'], address)}:{bindings[0]['HostPort']}"
+    where = f"{_host(bindings[0]['HostIp'], address)}:{port}"
     return f"{kind.scheme}://{credentials}@{where}/{quote(database, safe='')}"
 
 
