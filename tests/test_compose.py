@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 import clickhouse_connect
-import docker
 import psycopg
 import pytest
 import redis
@@ -26,16 +25,20 @@ from msgspec import convert
 
 from envkit.backends.images import build
 from envkit.engine.address import EngineAddress
+from envkit.engine.client import new_client
 from envkit.engine.compose_project import endpoints
-from envkit.errors import DockerDown, UnavailableError
+from envkit.errors import DockerDown, EnvkitError, UnavailableError
 from envkit.export.compose import render
 from envkit.model import SERVICES, ServiceName, ServiceSettings, Settings
 
 if TYPE_CHECKING:
+    import docker
+
     from tests.conftest import Project
 
 # Read before the suite hides the machine's engine from the tests.
 ENGINE = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+ADDRESS = EngineAddress(url=ENGINE, origin="the environment")
 REQUIRED = os.environ.get("TEST_DOCKER") == "require"
 COMPOSE = str(Path(sysconfig.get_path("scripts"), "docker-compose"))
 # Read wrongly by at least one of YAML, Compose, a shell, a tar archive, a URL or a server's file.
@@ -71,13 +74,13 @@ def unused_ports() -> dict[str, str]:
 def engine() -> Iterator[docker.DockerClient]:
     """The machine's engine; without one these tests are skipped, or fail if it is required."""
     try:
-        with contextlib.closing(docker.DockerClient(base_url=ENGINE)) as client:
-            client.ping()
-            yield client
-    except docker.errors.DockerException as error:
+        client = new_client(ADDRESS)
+    except EnvkitError as error:
         if REQUIRED:
-            pytest.fail(f"TEST_DOCKER=require, but there is no engine at {ENGINE}: {error}")
-        pytest.skip(f"no engine at {ENGINE}: {error}")
+            pytest.fail(f"TEST_DOCKER=require, but {error.observed}")
+        pytest.skip(error.observed)
+    with contextlib.closing(client):
+        yield client
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +122,7 @@ class Stack:
         return set(self.run("ps", "--services").split())
 
     def endpoints(self) -> dict[ServiceName, tuple[str, str]]:
-        return endpoints(EngineAddress(url=ENGINE, origin="test"), self.root)
+        return endpoints(ADDRESS, self.root)
 
     def url(self, service: ServiceName) -> str:
         return self.endpoints()[service][0]
@@ -435,6 +438,25 @@ def test_endpoints_of_two_projects_at_once_are_each_ones_own(
             one.end()
 
 
+OWN = """
+services:
+  db:
+    image: ${ENVKIT_POSTGRES_IMAGE}
+    environment: {POSTGRES_USER: someone, POSTGRES_PASSWORD: own}
+    ports: ["${POSTGRES_PORT}:5432"]
+    labels: {envkit.compose: postgres}
+    healthcheck: {test: pg_isready -h 127.0.0.1, interval: 1s}
+"""
+
+
+def test_endpoints_read_a_file_of_the_users_own_with_the_label(stack: Stack) -> None:
+    (stack.root / "compose.yaml").write_text(OWN)
+    stack.run("up", "--wait")
+    port = stack.ports["POSTGRES_PORT"]
+    assert stack.url("postgres") == f"postgresql://someone:own@127.0.0.1:{port}/someone"
+    assert answer("postgres", stack.url("postgres")) == (1,)
+
+
 def test_endpoints_leave_out_what_is_stopped(stack: Stack) -> None:
     stack.run("up", "--wait", "redis")
     stack.run("stop", "redis")
@@ -442,7 +464,7 @@ def test_endpoints_leave_out_what_is_stopped(stack: Stack) -> None:
 
 
 def test_endpoints_leave_out_other_projects(odd: Stack, tmp_path: Path) -> None:
-    assert endpoints(EngineAddress(url=ENGINE, origin="test"), tmp_path) == {}
+    assert endpoints(ADDRESS, tmp_path) == {}
 
 
 def test_endpoints_are_the_same_over_tcp(odd: Stack) -> None:
