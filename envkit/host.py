@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -96,7 +97,12 @@ def look_for(
     return HostFacts(programs=found, engine=engine, image=name, target=target)
 
 
-def image_name(image: Image, settings: ServiceSettings, docker: DockerSettings) -> str:
+def image_name(
+    image: Image,
+    settings: ServiceSettings,
+    docker: DockerSettings,
+    environ: Mapping[str, str] = os.environ,
+) -> str:
     """What the image is called that serves these settings, registry and tag included."""
     name = settings.image or f"{image.official}:{settings.version or image.version}"
     if ":" not in name.rpartition("/")[2] and "@" not in name:
@@ -104,7 +110,7 @@ def image_name(image: Image, settings: ServiceSettings, docker: DockerSettings) 
     first, slash, _ = name.partition("/")
     # https://pkg.go.dev/github.com/distribution/reference: what tells a registry from a user
     has_registry = bool(slash) and ("." in first or ":" in first or first == "localhost")
-    registry = docker.registry or os.environ.get("TESTCONTAINERS_HUB_IMAGE_NAME_PREFIX", "")
+    registry = docker.registry or environ.get("TESTCONTAINERS_HUB_IMAGE_NAME_PREFIX", "")
     if registry and not has_registry:
         name = f"{registry.rstrip('/')}/{name}"
     return name

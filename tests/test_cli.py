@@ -53,16 +53,17 @@ Options:
   -h, --help  Show this message and exit.
 
 Commands:
-  down    Stop everything that runs for this project, whoever uses it.
-  export  Print where a long-lived database on what is up can be reached.
-  images  Build images of the services where no registry is reachable.
-  init    Propose [tool.envkit] for this project, and write it.
-  logs    Print the logs of a service's servers.
-  prune   Remove what dead runs left behind; never what a living one uses.
-  run     Run one command with fresh services in its environment.
-  shell   Open psql, redis-cli or a ClickHouse prompt.
-  status  Show what is running for this project, and why that way.
-  up      Start services and keep them up until `envkit down`.
+  compose  Write the services as a file for Docker Compose.
+  down     Stop everything that runs for this project, whoever uses it.
+  export   Print where a long-lived database on what is up can be reached.
+  images   Build images of the services where no registry is reachable.
+  init     Propose [tool.envkit] for this project, and write it.
+  logs     Print the logs of a service's servers.
+  prune    Remove what dead runs left behind; never what a living one uses.
+  run      Run one command with fresh services in its environment.
+  shell    Open psql, redis-cli or a ClickHouse prompt.
+  status   Show what is running for this project, and why that way.
+  up       Start services and keep them up until `envkit down`.
 
   Services: postgres, redis, clickhouse; those of [tool.envkit] if none is
   named.

@@ -21,7 +21,7 @@ from envkit.engine.words import unreachable
 from envkit.errors import DockerDown, EnvkitError
 from envkit.model import FoundImage
 
-__all__ = ["EngineFacts", "look"]
+__all__ = ["EngineFacts", "SocketConnection", "look"]
 
 _LIMIT_S = 3.0
 _MARK = "envkit.image"
@@ -67,7 +67,9 @@ def look(address: EngineAddress, names: Sequence[str], repository: str) -> Engin
     return EngineFacts(where=address.url, images=images)
 
 
-class _SocketConnection(HTTPConnection):
+class SocketConnection(HTTPConnection):
+    """HTTP over a Unix socket, with a limit on every wait."""
+
     def __init__(self, path: str) -> None:
         super().__init__("localhost", timeout=_LIMIT_S)
         self._path = path
@@ -79,7 +81,7 @@ class _SocketConnection(HTTPConnection):
 
 
 def _over_socket(path: str, names: Sequence[str], repository: str) -> tuple[FoundImage, ...]:
-    with contextlib.closing(_SocketConnection(path)) as connection:
+    with contextlib.closing(SocketConnection(path)) as connection:
 
         def get(what: str) -> Any:
             connection.request("GET", what)
