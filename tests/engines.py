@@ -206,7 +206,7 @@ class OwnEngine(Engine):
     def empty(self) -> None:
         """Remove all containers."""
         self.start()
-        for one in self.client.containers.list(all=True):
+        for one in self.client.containers.list(all=True, ignore_removed=True):
             with contextlib.suppress(APIError):
                 one.remove(force=True, v=True)
 

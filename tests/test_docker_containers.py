@@ -31,12 +31,15 @@ shm_size = "96m"
 settings = { maxmemory-policy = "allkeys-lru" }
 memory = "64m"
 [clickhouse]
-settings = { max_result_rows = 1234 }
+settings = { max_insert_block_size = 123456 }
 """
 SETTING = {
     "postgres": ("postgres.connect().execute('SHOW work_mem').fetchone()[0]", "7MB"),
     "redis": ("redis.client().info('memory')['maxmemory_policy']", "allkeys-lru"),
-    "clickhouse": ("clickhouse.client().command(\"SELECT getSetting('max_result_rows')\")", "1234"),
+    "clickhouse": (
+        "clickhouse.client().command(\"SELECT getSetting('max_insert_block_size')\")",
+        "123456",
+    ),
 }
 
 

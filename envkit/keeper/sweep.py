@@ -64,10 +64,11 @@ def _remove(address: EngineAddress, name: str, *, known: bool) -> bool:
                 if remove(client, name) or known:
                     return True
         except EnvkitError:
-            if known and time.monotonic() > limit:
-                return False
+            certain = False
+        else:
+            certain = True
         if time.monotonic() > limit:
-            return True
+            return certain
         time.sleep(_PAUSE_S)
 
 
