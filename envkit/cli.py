@@ -181,6 +181,15 @@ def _start(loaded: Config, client: Client) -> None:
         client.start(loaded.settings.services, on_event)
 
 
+def _say_left(containers: Sequence[str]) -> None:
+    if containers:
+        _say(
+            f"left behind, because the engine did not remove them: {', '.join(containers)}\n"
+            "  → when it answers again: envkit prune",
+            err=True,
+        )
+
+
 def _print_json(data: Any) -> None:
     _say(json.dumps(data, indent=2, ensure_ascii=False))
 
@@ -245,7 +254,9 @@ def run(ctx: click.Context, services: tuple[str, ...], backend: str | None) -> i
             _start(loaded, client)
             lease = client.take(loaded.settings.services)
             held = Services(lease, loaded.settings)
-            return run_command(command, held.env, misleading(lease.endpoints))
+            code = run_command(command, held.env, misleading(lease.endpoints))
+        _say_left(client.left)
+        return code
     except Unrunnable as error:
         _say(f"envkit run: {error}", err=True)
         return error.code
@@ -472,6 +483,7 @@ def down(every: bool) -> None:
             one.clients
         )
         _say(f"stopped {', '.join(one.services) or 'an idle keeper'}{used}", err=True)
+        _say_left(one.left)
 
 
 @cli.command()

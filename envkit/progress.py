@@ -31,18 +31,25 @@ def _words(event: Event | None, waited: float) -> str:
             return f"ready in {event['ms']:.0f} ms   {what}"
         case "failed":
             return f"failed [{event['slug']}]"
+        case "pulling":
+            return f"pulling {event['image']}"
         case _:
             return f"starting {waited:.1f} s"
 
 
 class _Plain:
-    """For pipes and logs: a line when a service is ready or has failed, and nothing else."""
+    """For pipes and logs: a line when a service is ready, has failed or begins to be fetched."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._pulling: set[str] = set()
 
     def __call__(self, event: Event) -> None:
-        if event["state"] in ("ready", "failed"):
+        if event["state"] == "pulling" and event["service"] in self._pulling:
+            return  # once, and not for each step
+        if event["state"] == "pulling":
+            self._pulling.add(event["service"])
+        if event["state"] in ("ready", "failed", "pulling"):
             print(
                 f"{event['service']:<{_WIDTH}}{one_line(_words(event, 0))}",
                 file=self._stream,
@@ -63,16 +70,18 @@ class _Live:
             self._events[event["service"]] = event
 
     def __rich__(self) -> Any:
+        from rich.console import Group
         from rich.table import Table
         from rich.text import Text
 
         table = Table.grid(padding=(0, 1))
+        rows: list[Any] = [table]
         with self._guard:
             events = dict(self._events)
         for service, event in events.items():
             state = event["state"] if event else "waiting"
             mark, style = _MARKS[state]
-            if state == "starting":
+            if state in ("starting", "pulling"):
                 mark = _SPINNER[int(time.monotonic() * 10) % len(_SPINNER)]
             words = _words(event, time.monotonic() - self._begun)
             table.add_row(
@@ -80,12 +89,37 @@ class _Live:
                 Text(service),
                 Text(one_line(words), style="" if state == "ready" else style),
             )
-        return table
+            if event and state == "pulling":
+                rows.append(_layers(service, event["layers"]))
+        return Group(*rows)
 
+
+def _layers(service: str, layers: dict[str, tuple[str, int, int]]) -> Any:
+    """A line for each layer that is on its way, with a bar for what is known of its size."""
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 1))
+    for layer, (what, done, total) in layers.items():
+        finished = what in _FINISHED
+        known = 1 if finished else total or 1
+        bar = ProgressBar(total=known, completed=known if finished else done, width=_BAR)
+        size = f"{done / 1e6:.1f}/{total / 1e6:.1f} MB" if total and not finished else ""
+        table.add_row(
+            Text(f"  {service}", style="dim"), Text(layer), bar, Text(one_line(f"{what} {size}"))
+        )
+    return table
+
+
+_BAR = 20
+# The engine's own words for a layer that needs nothing more.
+_FINISHED = ("Pull complete", "Already exists", "Download complete")
 
 _MARKS = {
     "waiting": ("·", "dim"),
     "starting": ("·", "yellow"),
+    "pulling": ("·", "yellow"),
     "ready": ("✓", "green"),
     "failed": ("✗", "red"),
 }

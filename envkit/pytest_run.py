@@ -289,7 +289,7 @@ class Run:
             return [f"envkit: tests that need real services are skipped: {first}", *indented]
         return [
             f"envkit: {one.service} is {one.product} {one.version} "
-            f"({one.backend}), started in {one.started_ms:.0f} ms"
+            f"({one.backend}: {one.why}), started in {one.started_ms:.0f} ms"
             for one in self._statuses
         ]
 

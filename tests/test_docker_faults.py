@@ -130,7 +130,7 @@ def test_engine_killed_during_a_start_is_named(
     assert between.url in error
 
 
-@pytest.mark.parametrize("moment", ["create", "files", "start", "look"])
+@pytest.mark.parametrize("moment", ["create", "start"])
 def test_engine_that_hangs_during_a_start_is_named(
     project: Project,
     own_engine: OwnEngine,

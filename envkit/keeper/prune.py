@@ -16,6 +16,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from envkit.engine.address import engine_address
+from envkit.engine.look import look
+from envkit.errors import DockerDown
 from envkit.keeper import record
 from envkit.paths import cache_dir, run_dir, state_dir
 from envkit.processes import end_processes, remove_directory, start_time
@@ -99,7 +102,20 @@ def prune(*, older_than: float | None = None, data_dir: str = "") -> Pruned:
         if not _answers(path):
             removed += _unlink(path)
     removed += _old_files()
-    return Pruned(removed=tuple(removed), left=tuple(left))
+    gone, stay = _containers(older_than)
+    return Pruned(removed=(*removed, *gone), left=(*left, *stay))
+
+
+def _containers(older_than: float | None) -> tuple[list[str], list[str]]:
+    address = engine_address()
+    problem = look(address, [], "envkit").problem
+    if problem:
+        # Who never had an engine need not hear of it.
+        missing = problem["slug"] == DockerDown.slug and not Path(address.socket or "/").exists()
+        return [], [] if missing else [f"containers, if there are any: {problem['observed']}"]
+    from envkit.keeper.prune_containers import prune_containers  # 110 ms of imports
+
+    return prune_containers(address, older_than=older_than)
 
 
 def _is_dead(data: Path) -> bool | None:

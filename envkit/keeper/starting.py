@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from functools import partial
@@ -44,6 +45,7 @@ class Starter:
         self._guard = threading.Lock()
         self._choices: dict[ServiceName, Choice] = {}
         self._shown: set[ServiceName] = set()
+        self._swept = False
         self.failed = False
 
     def choice(self, service: ServiceName) -> Choice | None:
@@ -95,10 +97,13 @@ class Starter:
             if first:
                 self._tell(spec.name, state="starting")
             up = self._bring_up(spec, name)
-        except EnvkitError as error:
+        except Exception as error:
             if first:
-                self._tell(spec.name, state="failed", slug=error.slug)
+                slug = getattr(error, "slug", EnvkitError.slug)
+                self._tell(spec.name, state="failed", slug=slug)
             raise
+        if up.choice.backend == "docker":
+            self._remove_leftovers()
         if first:
             self._shown.add(spec.name)
             self._tell(
@@ -111,12 +116,29 @@ class Starter:
             )
         return up
 
+    def _remove_leftovers(self) -> None:
+        """Of keepers that died together with their watchdog: once, and beside the work."""
+        with self._guard:
+            if self._swept:
+                return
+            self._swept = True
+
+        def errand() -> None:
+            with contextlib.suppress(EnvkitError):  # whoever starts next will try again
+                prune_containers(engine_address(self._settings.docker))
+
+        from envkit.keeper.prune_containers import prune_containers
+
+        self._site.later(errand)
+
     def _bring_up(self, spec: Service, name: str) -> Up:
         begun = time.monotonic()
         choice = self.planned(spec)
         while True:
             password = new_password()
             server = self._prepared(spec, name, choice, password)
+            if choice.image is not None and not choice.image.here:
+                self._tell(spec.name, state="starting")  # fetched by now
             try:
                 address, greeting = self._answering(spec, server, password)
             except NotAnswering as error:

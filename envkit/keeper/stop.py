@@ -25,10 +25,12 @@ class Stopped(Struct, frozen=True, kw_only=True):
 
     Attributes:
         clients: How many were using it.
+        left: Containers that could not be removed.
     """
 
     services: tuple[str, ...]
     clients: int
+    left: tuple[str, ...] = ()
 
 
 def stop_all(root: Path | None) -> list[Stopped]:
@@ -37,17 +39,19 @@ def stop_all(root: Path | None) -> list[Stopped]:
     for about in running(root):
         services: tuple[str, ...] = ()
         clients = 0
+        left: tuple[str, ...] = ()
         try:
             client = join(about.key, hold=False)
             status = client.status()
             services = tuple(row["service"] for row in status["services"])
             clients = status["clients"]
             client.down()
+            left = tuple(client.left)
         except (UseError, UsageError):
             # It hangs, or speaks another version's protocol: its signals mean the same everywhere.
             _end(about, signal.SIGTERM)
             _end(about, signal.SIGKILL)  # then its watchdog stops the servers
-        stopped.append(Stopped(services=services, clients=clients))
+        stopped.append(Stopped(services=services, clients=clients, left=left))
     return stopped
 
 

@@ -93,6 +93,26 @@ def test_settings_of_the_configuration_hold_for_every_query(start: Any) -> None:
     assert program.rows("SELECT getSetting('log_comment') FORMAT TSVRaw") == "a <b> & 'c'\n"
 
 
+def test_settings_of_mounted_profiles_hold_in_the_order_of_their_files(
+    start: Any, tmp_path: Path
+) -> None:
+    profile = "<clickhouse><profiles><default>%s</default></profiles></clickhouse>"
+    users = tmp_path / "users.d"
+    users.mkdir()
+    (users / "a.xml").write_text(profile % "<max_threads>3</max_threads><readonly>0</readonly>")
+    (users / "b.xml").write_text(profile % "<max_threads>2</max_threads>")
+    (users / "c.txt").write_text("not read")
+    program = start(users=str(users))
+    assert program.rows("SELECT getSetting('max_threads')") == "2\n"
+
+
+def test_mounted_file_that_is_no_xml_is_named(launch: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.xml").write_text("<clickhouse>")
+    code, error = launch(users=str(tmp_path))
+    assert code == 2
+    assert "a.xml" in error
+
+
 def test_the_configured_time_zone_is_the_servers(start: Any) -> None:
     program = start(timezone="Asia/Tokyo")
     answer = program.sql("SELECT timezone(), toDateTime(0)")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from envkit.owner import Owner
 
 if TYPE_CHECKING:
     from docker import DockerClient
 
-__all__ = ["OWNER", "labels_of", "leftovers", "remove"]
+__all__ = ["OWNER", "Leftover", "labels_of", "leftovers", "remove"]
 
 OWNER = "envkit.owner"
+_PROJECT = "envkit.project"
 
 
 def labels_of(owner: Owner, *, service: str, key: str, project: str) -> dict[str, str]:
@@ -19,16 +22,29 @@ def labels_of(owner: Owner, *, service: str, key: str, project: str) -> dict[str
         OWNER: owner.text,
         "envkit.service": service,
         "envkit.key": key,
-        "envkit.project": project,
+        _PROJECT: project,
     }
 
 
-def leftovers(client: DockerClient) -> list[tuple[str, Owner]]:
-    """All containers of envkit's that the engine has: id and owner."""
-    found = client.api.containers(all=True, filters={"label": OWNER})
+class Leftover(Struct, frozen=True, kw_only=True):
+    """A container of some keeper's, living or dead."""
+
+    id: str
+    name: str
+    project: str
+    owner: Owner
+
+
+def leftovers(client: DockerClient) -> list[Leftover]:
+    """All containers of envkit's that the engine has."""
     return [
-        (one["Id"], owner)
-        for one in found
+        Leftover(
+            id=one["Id"],
+            name=(one.get("Names") or [one["Id"][:12]])[0].lstrip("/"),
+            project=one["Labels"].get(_PROJECT, ""),
+            owner=owner,
+        )
+        for one in client.api.containers(all=True, filters={"label": OWNER})
         if (owner := Owner.read(one["Labels"].get(OWNER, ""))) is not None
     ]
 

@@ -91,7 +91,9 @@ def _pull(
     with response:
         if response.status_code != 200:
             raise from_engine(_message(response.content), image)
-        api._get_raw_response_socket(response).settimeout(_SILENCE_S)
+        stream = api._get_raw_response_socket(response)
+        # As the docker package does it itself: what it finds is a file around the socket or not.
+        getattr(stream, "_sock", stream).settimeout(_SILENCE_S)
         layers: Layers = {}
         told = 0.0
         for said in _messages(response.iter_content(chunk_size=None)):

@@ -45,6 +45,7 @@ _numbers = itertools.count(1)
 _T = TypeVar("_T")
 _STOP_LIMIT_S = 10
 _CALL_LIMIT_S = 10  # for what an engine does in milliseconds
+_WORK_LIMIT_S = 120  # for what takes long on a busy machine; see `_patiently`
 _LOOK_AFTER_S = 1.0
 _LOST_LIMIT_S = 1.0
 
@@ -193,7 +194,11 @@ class ContainerServer:
         os.environ.update(self._address.environment())
         recipe, reach = self._recipe, _way(self._address)
         made = DockerContainer(
-            self._image.reference, docker_client_kw={"environment": self._address.environment()}
+            self._image.reference,
+            docker_client_kw={
+                "environment": self._address.environment(),
+                "timeout": _WORK_LIMIT_S,
+            },
         )
         made.image = self._image.reference  # without the prefix, which the name has already
         made.with_name(self._name)
@@ -309,6 +314,10 @@ def prepare(
         ImageMissing, ImageTagUnknown, PullDenied, …: See `pull`.
         DockerDown, DockerDenied: The engine cannot be used.
     """
+    if docker.reaper == "ryuk":
+        from envkit.backends.docker.ryuk import start_ryuk
+
+        start_ryuk(address, policy=docker.pull, site=site, cancelled=cancelled)
     if not image.here:
         client = new_client(address, _CALL_LIMIT_S)
         with contextlib.closing(client):

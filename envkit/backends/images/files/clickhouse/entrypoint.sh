@@ -32,8 +32,9 @@ json() {
 configure() {
 	(
 		umask 0077
-		printf '{"user": %s, "password": %s, "timezone": %s}\n' \
-			"$(json "$1")" "$(json "$2")" "$(json "${TZ:-UTC}")" > "$CONFIG"
+		printf '{"user": %s, "password": %s, "timezone": %s, "users": %s}\n' \
+			"$(json "$1")" "$(json "$2")" "$(json "${TZ:-UTC}")" \
+			'"/etc/clickhouse-server/users.d"' > "$CONFIG"
 	)
 }
 
