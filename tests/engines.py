@@ -144,7 +144,7 @@ class OwnEngine(Engine):
     SIZE = 192 * 1024 * 1024
 
     def __init__(self, *options: str, namespace: str = "") -> None:
-        self.base = Path(tempfile.mkdtemp(prefix="ekd-", dir="/tmp"))  # short, for the socket
+        self.base = short_directory()
         super().__init__(f"unix://{self.base}/d.sock")
         self.data = self.base / "data"
         self.data.mkdir()
@@ -203,6 +203,20 @@ class OwnEngine(Engine):
         finally:
             self._process.send_signal(signal.SIGCONT)
 
+    @contextlib.contextmanager
+    def filled(self, except_for: int = 0) -> Iterator[None]:
+        """Its disk has no room but for this many bytes."""
+        filler = self.data / "filler"
+        try:
+            with filler.open("wb", buffering=0) as file:
+                with contextlib.suppress(OSError):
+                    while True:
+                        file.write(bytes(2**20))
+                file.truncate(max(0, file.tell() - except_for))
+            yield
+        finally:
+            filler.unlink()
+
     def empty(self) -> None:
         """Remove all containers."""
         self.start()
@@ -229,6 +243,15 @@ class OwnEngine(Engine):
 def _inside(namespace: str) -> tuple[str, ...]:
     # Not `ip netns exec`, whose own /sys has no control groups.
     return "nsenter", f"--net=/run/netns/{namespace}"
+
+
+def short_directory() -> Path:
+    """For sockets, whose paths are short; pytest's own directories are not."""
+    return Path(tempfile.mkdtemp(prefix="ekd-", dir="/tmp"))
+
+
+def remove(directory: Path) -> None:
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 def run(*command: str) -> None:
@@ -270,7 +293,6 @@ def _own_engine(engine: Engine) -> Iterator[OwnEngine]:
         # The other engine's rules stay as they are: its own proxy publishes on loopback.
         made = OwnEngine("--bridge", bridge, "--iptables=false", "--ip-masq=false")
         made.start()
-        made.take(REDIS)
         yield made
     finally:
         if made is not None:
@@ -282,6 +304,7 @@ def _own_engine(engine: Engine) -> Iterator[OwnEngine]:
 def own_engine(_own_engine: OwnEngine) -> Iterator[OwnEngine]:
     """An engine that the test may do anything to; it has the plain image of Redis."""
     _own_engine.start()
+    _own_engine.take(REDIS)
     yield _own_engine
     _own_engine.empty()
 

@@ -137,7 +137,7 @@ def _denied(text: str, image: str) -> EnvkitError:
 def _tag_unknown(text: str, image: str) -> EnvkitError:
     repository, _, tag = image.rpartition(":")
     return ImageTagUnknown(
-        f"there is no tag {tag!r} of {repository}",
+        f"the registry has no {repository} with the tag {tag!r}",
         detail=text,
         hint="set version or image in the service's table to one that exists",
     )

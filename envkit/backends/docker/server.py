@@ -98,7 +98,6 @@ class ContainerServer:
             DockerDown: The engine went away.
             PortsExhausted, DockerDiskFull, ImagePlatform, EngineRefused: As the engine says.
         """
-        self._site.containers.making(self._name, self._address)
         try:
             with in_our_words(self._address.url, self._image.reference):
                 wrapped = self._patiently(self._make)
@@ -115,6 +114,8 @@ class ContainerServer:
 
     def _make(self) -> Any:
         made = self._made = self._described()
+        # No earlier: whoever cleans up waits for what may be about to exist.
+        self._site.containers.making(self._name, self._address)
         made.start()
         self._site.containers.made(self._name)
         wrapped = made.get_wrapped_container()
