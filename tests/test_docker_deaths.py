@@ -1,4 +1,4 @@
-"""Whatever dies, whenever: within five seconds no container of its is left, and no other is hurt."""
+"""Whatever dies, whenever: within 5 s no container of its is left, and no other is hurt."""
 
 from __future__ import annotations
 
