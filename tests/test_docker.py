@@ -1,153 +1,137 @@
-"""Services in containers, as a person sees them: chosen, shown, and gone without a trace."""
+"""Containers in ordinary use, from wherever the tests run, and that they go away."""
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import subprocess
 import sys
+from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 
-from envkit.host import image_name, look_for
-from envkit.model import SERVICES, DockerSettings, ServiceSettings
-from envkit.services import load
+from envkit.model import SERVICES
 
 if TYPE_CHECKING:
-    from tests.conftest import Engine, Leftovers, Project
+    from tests.conftest import Leftovers, Project
+    from tests.engines import Engine, OwnEngine
+
+pytest_plugins = ["tests.engines"]
+
+REPOSITORY = Path(__file__).parent.parent
+ROUND_TRIP = str(REPOSITORY / "examples" / "round_trip.py")
+TAGS = {"postgres": "18", "redis": "9", "clickhouse": "26.9"}
+LEASE = """
+import envkit
+with envkit.lease() as services:
+    services.redis.client().set("key", "value")
+"""
+SET = "import os, redis; print(redis.Redis.from_url(os.environ['REDIS_URL']).set('key', 'value'))"
 
 
-@pytest.fixture
-def docker(project: Project, with_engine: Engine) -> Project:
-    """A project with all three services in containers."""
-    project.write("envkit.toml", 'backend = "docker"\n')
-    return project
+def engines() -> ModuleType:
+    # Imported late, or pytest could not rewrite its assertions when it loads it as a plugin.
+    from tests import engines as module
+
+    return module
 
 
-def test_run_leaves_neither_container_nor_volume(docker: Project, leftovers: Leftovers) -> None:
-    shows = f"{sys.executable} -m envkit status --format json"
-    ended = docker.envkit("run", "--", "sh", "-c", shows)
-    [keeper] = json.loads(ended.stdout)["keepers"]
-    assert {one["backend"] for one in keeper["services"]} == {"docker"}
-    assert leftovers.all() == []
-
-
-def test_status_names_the_container(docker: Project, with_engine: Engine) -> None:
-    docker.write("envkit.toml", 'services = ["redis"]\nbackend = "docker"\n')
-    assert docker.envkit("up").returncode == 0
-    [keeper] = json.loads(docker.envkit("status", "--format", "json").stdout)["keepers"]
-    [service] = keeper["services"]
-    [name] = with_engine.containers()
-    assert with_engine.client.containers.get(name).short_id == service["container"]
-    assert service["pid"] is None
-
-
-def test_container_is_named_and_labelled_for_its_keeper(
-    docker: Project, with_engine: Engine
+@pytest.mark.parametrize("variant", ["", "-ready"])
+def test_data_makes_a_round_trip_through_each_service(
+    on_engine: Project, engine: Engine, variant: str
 ) -> None:
-    docker.write("envkit.toml", 'services = ["redis"]\nbackend = "docker"\n')
-    docker.envkit("up")
-    [keeper] = json.loads(docker.envkit("status", "--format", "json").stdout)["keepers"]
-    [name] = with_engine.containers()
-    labels = with_engine.client.containers.get(name).labels
-    assert name.startswith(f"envkit-{keeper['key']}-")
-    assert labels["envkit.key"] == keeper["key"]
-    assert labels["envkit.project"] == str(docker.root)
-    assert labels["envkit.service"] == "redis"
-    assert json.loads(labels["envkit.owner"])["pid"] == keeper["pid"]
+    tables = (f'[{name}]\nimage = "envkit/{name}:{TAGS[name]}{variant}"\n' for name in SERVICES)
+    on_engine.write("envkit.toml", "".join(tables))
+    done = on_engine.envkit("run", "--", sys.executable, ROUND_TRIP)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("wrote and read") == 3
+    assert engine.left(on_engine, 0) == []
 
 
-def test_no_password_is_where_everybody_who_may_ask_the_engine_sees_it(
-    docker: Project, with_engine: Engine
+def test_lease_after_a_killed_container_gets_a_new_server(
+    on_engine: Project, engine: Engine
 ) -> None:
-    docker.envkit("up")
-    configs = [
-        with_engine.client.containers.get(name).attrs["Config"] for name in with_engine.containers()
-    ]
-    words = [word for one in configs for word in (*one["Env"], *(one["Cmd"] or ()))]
-    assert len(configs) == len(SERVICES)
-    assert [word for word in words if re.search("(?i)password=|requirepass", word)] == []
+    assert on_engine.envkit("up").returncode == 0
+    first = engine.the_container(on_engine)
+    first.kill()
+    done = on_engine.envkit("run", "--", sys.executable, "-c", SET)
+    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
+    assert engine.the_container(on_engine).id != first.id
 
 
-def test_auto_takes_the_image_that_is_here(project: Project, with_engine: Engine) -> None:
-    ended = project.envkit("run", "--", "true")
-    assert "(docker)" in ended.stderr
-
-
-def test_same_project_with_and_without_engine_has_two_keepers(
-    project: Project, with_engine: Engine, monkeypatch: pytest.MonkeyPatch
+def test_lease_after_a_removed_container_gets_a_new_server(
+    on_engine: Project, engine: Engine
 ) -> None:
-    project.envkit("up")
-    monkeypatch.setenv("DOCKER_HOST", "unix:///none")
-    project.envkit("up")
-    keepers = json.loads(project.envkit("status", "--format", "json").stdout)["keepers"]
-    backends = [one["backend"] for keeper in keepers for one in keeper["services"]]
-    assert sorted(backends) == ["docker", "embedded"]
+    assert on_engine.envkit("up").returncode == 0
+    engine.the_container(on_engine).remove(force=True)
+    done = on_engine.envkit("run", "--", sys.executable, "-c", SET)
+    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
 
 
-def test_user_without_a_name_and_a_home_can_use_docker(
-    docker: Project, with_engine: Engine
+def test_down_leaves_nothing(on_engine: Project, engine: Engine, leftovers: Leftovers) -> None:
+    assert on_engine.envkit("up").returncode == 0
+    assert engine.containers(on_engine)
+    assert on_engine.envkit("down").returncode == 0
+    assert engine.left(on_engine, 0) == []
+    assert leftovers.wait_until_none() == []
+
+
+@pytest.mark.parametrize("end", ["raise RuntimeError('a test of mine')", "import os; os._exit(3)"])
+def test_client_that_fails_leaves_nothing(
+    on_engine: Project, engine: Engine, leftovers: Leftovers, end: str
 ) -> None:
-    namespace = ["unshare", "--user", "--map-user=54321", "--map-group=54321"]
-    if subprocess.run([*namespace, "true"], capture_output=True).returncode:
-        pytest.skip("this machine allows no user namespaces")
-    variables = {"PATH": os.environ["PATH"], **with_engine.environment}
-    done = subprocess.run(
-        [
-            *namespace,
-            *("env", "-i", *(f"{name}={value}" for name, value in variables.items())),
-            *(sys.executable, "-m", "envkit", "run", "redis", "--", "env"),
-        ],
-        cwd=docker.root,
-        capture_output=True,
-        text=True,
+    program = on_engine.python(LEASE + f"    {end}\n")
+    program.communicate(timeout=30)
+    assert program.returncode != 0
+    assert engine.left(on_engine) == []
+    assert leftovers.wait_until_none() == []
+
+
+def test_servers_of_an_engine_elsewhere_are_reached_at_its_address(
+    project: Project, distant_engine: OwnEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines().use(project, distant_engine, monkeypatch)
+    done = project.envkit(
+        "run", "--", sys.executable, "-c", SET + "; print(os.environ['REDIS_URL'])"
     )
-    assert (done.returncode, "REDIS_URL=" in done.stdout) == (0, True), done.stderr
+    assert done.returncode == 0, done.stderr
+    said, url = done.stdout.split()
+    assert said == "True"
+    assert urlsplit(url).hostname == urlsplit(distant_engine.url).hostname
 
 
-@pytest.mark.parametrize(
-    ("table", "pull"),
-    [({}, "always"), ({"image": "mine/redis:1"}, "missing"), ({"version": "7"}, "missing")],
-    ids=["pull", "image", "version"],
-)
-def test_programs_are_looked_for_where_the_images_that_are_here_may_not_do(
-    engine: Engine, images: object, table: dict[str, str], pull: str
+def test_tests_in_a_container_reach_servers_by_their_own_addresses(
+    on_engine: Project, engine: Engine
 ) -> None:
-    spec = load("redis")
-    facts = look_for(
-        "auto",
-        programs=spec.programs,
-        image=spec.image,
-        settings=ServiceSettings(**table),  # type: ignore[arg-type] # parametrised
-        docker=DockerSettings(host=engine.address.url, pull=pull),  # type: ignore[arg-type] # as above
-        target=None,
+    """With the engine's socket mounted, as CI runners have it."""
+    if not engine.url.startswith("unix://"):
+        pytest.skip("this engine has no socket to mount")
+    socket = engine.url.removeprefix("unix://")
+    # The image has no Python: this machine's comes with it.
+    shown = {"/usr", "/lib", "/lib64", sys.base_prefix, sys.prefix, str(REPOSITORY)}
+    volumes = {path: {"bind": path, "mode": "ro"} for path in shown if Path(path).exists()}
+    volumes[str(on_engine.root)] = {"bind": str(on_engine.root), "mode": "rw"}
+    volumes[socket] = {"bind": "/var/run/docker.sock", "mode": "rw"}
+    command = (
+        "-m",
+        "envkit",
+        "run",
+        "--",
+        "python",
+        "-c",
+        f"{SET}; print(os.environ['REDIS_URL'])",
     )
-    assert facts.engine is not None
-    assert facts.engine.images
-    assert facts.programs
-
-
-@pytest.mark.parametrize("service", SERVICES)
-def test_look_tells_what_the_images_are(engine: Engine, images: object, service: str) -> None:
-    spec = load(service)  # type: ignore[arg-type] # parametrised
-    docker = DockerSettings(host=engine.address.url)
-    facts = look_for(
-        "docker",
-        programs=(),
-        image=spec.image,
-        settings=ServiceSettings(),
-        docker=docker,
-        target=None,
+    said = engine.client.containers.run(
+        engines().REDIS,
+        [*command[:4], sys.executable, *command[5:]],
+        entrypoint=[sys.executable],
+        working_dir=str(on_engine.root),
+        environment={"ENVKIT_BACKEND": "docker", "HOME": "/tmp", "USER": "root"},
+        volumes=volumes,
+        remove=True,
     )
-    assert facts.image == image_name(spec.image, ServiceSettings(), docker)
-    assert facts.engine is not None
-    built = [image for image in facts.engine.images if image.built]
-    assert len(built) >= 2
-    assert all(image.version and image.product and image.volumes for image in built)
-
-
-def test_engine_is_hidden_from_those_who_do_not_ask(engine: Engine, project: Project) -> None:
-    assert engine.client.ping()
-    assert project.envkit("up", "--backend", "docker").returncode == 3
+    word, url = said.decode().split()
+    assert word == "True"
+    assert urlsplit(url).port == 6379
+    assert urlsplit(url).hostname not in ("127.0.0.1", "localhost")
+    assert engine.left(on_engine) == []

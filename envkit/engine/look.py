@@ -21,7 +21,7 @@ from envkit.engine.words import unreachable
 from envkit.errors import DockerDown, EnvkitError
 from envkit.model import FoundImage
 
-__all__ = ["EngineFacts", "SocketConnection", "look"]
+__all__ = ["EngineFacts", "SocketConnection", "answers", "look"]
 
 _LIMIT_S = 3.0
 _MARK = "envkit.image"
@@ -67,16 +67,34 @@ def look(address: EngineAddress, names: Sequence[str], repository: str) -> Engin
     return EngineFacts(where=address.url, images=images)
 
 
+def answers(address: EngineAddress, limit: float = _LIMIT_S) -> bool:
+    """Whether the engine says anything at all within this many seconds.
+
+    What it does for others does not make it slow in this: it only looks at its own version.
+    """
+    try:
+        if address.socket:
+            with contextlib.closing(SocketConnection(address.socket, limit)) as connection:
+                connection.request("GET", "/_ping")
+                return connection.getresponse().status == 200
+        from envkit.engine.client import new_client
+
+        with contextlib.closing(new_client(address, timeout=limit)) as client:
+            return bool(client.ping())
+    except Exception:  # whatever the docker package makes of it
+        return False
+
+
 class SocketConnection(HTTPConnection):
     """HTTP over a Unix socket, with a limit on every wait."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=_LIMIT_S)
+    def __init__(self, path: str, limit: float = _LIMIT_S) -> None:
+        super().__init__("localhost", timeout=limit)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(_LIMIT_S)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
 
 

@@ -25,6 +25,7 @@ from envkit.errors import EnvkitError
 __all__ = ["remove_containers"]
 
 _LIMIT_S = 4.0
+_GONE_LIMIT_S = 1.0
 _PAUSE_S = 0.05
 
 
@@ -54,20 +55,25 @@ def _remove(address: EngineAddress, name: str, *, known: bool) -> bool:
 
     from envkit.backends.docker.labels import remove
     from envkit.engine.client import new_client
+    from envkit.engine.look import answers
     from envkit.engine.words import in_our_words
 
-    limit = time.monotonic() + _LIMIT_S
+    begun = time.monotonic()
+    certain = False
     while True:
-        try:
-            client = new_client(address, timeout=_LIMIT_S)
-            with closing(client), in_our_words(address.url):
-                if remove(client, name) or known:
-                    return True
-        except EnvkitError:
-            if known and time.monotonic() > limit:
-                return False
-        if time.monotonic() > limit:
-            return True
+        # Asked first: whoever waits for this need not wait for an engine that is gone or hangs.
+        limit = _LIMIT_S if answers(address, _GONE_LIMIT_S) else _GONE_LIMIT_S
+        if limit == _LIMIT_S:
+            try:
+                client = new_client(address, timeout=_LIMIT_S)
+                with closing(client), in_our_words(address.url):
+                    if remove(client, name) or known:
+                        return True
+                    certain = True
+            except EnvkitError:
+                certain = False
+        if time.monotonic() - begun > limit:
+            return certain
         time.sleep(_PAUSE_S)
 
 

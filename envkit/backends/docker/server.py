@@ -10,8 +10,10 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from envkit.backends.docker.labels import labels_of, remove
 from envkit.backends.docker.pull import Layers, pull
@@ -20,7 +22,7 @@ from envkit.backends.server import tail_of
 from envkit.backends.site import Site
 from envkit.engine.address import EngineAddress
 from envkit.engine.client import new_client
-from envkit.engine.look import look
+from envkit.engine.look import answers, look
 from envkit.engine.words import in_our_words
 from envkit.errors import (
     ContainerExited,
@@ -42,8 +44,12 @@ if TYPE_CHECKING:
 __all__ = ["ContainerServer", "prepare"]
 
 _numbers = itertools.count(1)
+_T = TypeVar("_T")
 _STOP_LIMIT_S = 10
-_CALL_LIMIT_S = 30
+_CALL_LIMIT_S = 10  # for what an engine does in milliseconds
+_WORK_LIMIT_S = 120  # for what takes long on a busy machine; see `_patiently`
+_LOOK_AFTER_S = 1.0
+_LOST_LIMIT_S = 1.0
 _PUBLISH_LIMIT_S = 5.0
 _PUBLISH_PAUSE_S = 0.01
 
@@ -96,17 +102,11 @@ class ContainerServer:
             DockerDown: The engine went away.
             PortsExhausted, DockerDiskFull, ImagePlatform, EngineRefused: As the engine says.
         """
-        self._site.containers.making(self._name, self._address)
         try:
             with in_our_words(self._address.url, self._image.reference):
-                made = self._described()
-                self._made = made
-                made.start()
-                self._site.containers.made(self._name)
-                wrapped = made.get_wrapped_container()
-                self.container = wrapped.short_id
-                self._find(wrapped)
+                wrapped = self._patiently(self._make)
         except EnvkitError as error:
+            self._engine_lost = isinstance(error, (DockerDown, EngineLost))
             self.stop()
             if isinstance(error, DockerDown):
                 raise _engine_lost(self._address.url, error.detail) from None
@@ -115,6 +115,43 @@ class ContainerServer:
             self.stop()
             raise
         threading.Thread(target=self._follow, args=(wrapped,), daemon=True).start()
+
+    def _make(self) -> Any:
+        made = self._made = self._described()
+        # No earlier: whoever cleans up waits for what may be about to exist.
+        self._site.containers.making(self._name, self._address)
+        made.start()
+        self._site.containers.made(self._name)
+        wrapped = made.get_wrapped_container()
+        self.container = wrapped.short_id
+        self._find(wrapped)
+        return wrapped
+
+    def _patiently(self, work: Callable[[], _T]) -> _T:
+        """Wait for the engine as long as it takes, while it is alive.
+
+        A busy machine may need long for a container; an engine that hangs never gets there.
+
+        Raises:
+            EngineLost: It hangs.
+        """
+        outcome: Future[_T] = Future()
+
+        def whole() -> None:
+            try:
+                outcome.set_result(work())
+            except BaseException as error:
+                outcome.set_exception(error)
+            if self.ended.is_set():  # given up meanwhile: nobody wants it any more
+                self.stop()
+
+        threading.Thread(target=whole, daemon=True).start()
+        while True:
+            try:
+                return outcome.result(_LOOK_AFTER_S)
+            except FutureTimeout:
+                if not outcome.done() and not answers(self._address):
+                    raise _engine_hangs(self._address.url) from None
 
     def wants_another_try(self) -> bool:
         return False
@@ -140,6 +177,9 @@ class ContainerServer:
 
     def stop(self) -> None:
         """Remove the container with its volumes; the watchdog's list keeps it if that fails."""
+        self.ended.set()
+        if self._engine_lost and not answers(self._address, _LOST_LIMIT_S):
+            return
         if self._made is None:
             self._site.containers.gone(self._name)
             return
@@ -148,7 +188,6 @@ class ContainerServer:
         with contextlib.suppress(EnvkitError), in_our_words(self._address.url):
             remove(client, self._name)
             self._site.containers.gone(self._name)
-        self.ended.set()
 
     def _described(self) -> DockerContainer:
         _make_sure_of_a_home()
@@ -163,7 +202,7 @@ class ContainerServer:
             self._image.reference,
             docker_client_kw={
                 "environment": self._address.environment(),
-                "timeout": _CALL_LIMIT_S,
+                "timeout": _WORK_LIMIT_S,
                 "version": version,  # known already; each client would ask for it
             },
         )
@@ -230,11 +269,8 @@ class ContainerServer:
             container.wait()
         except Exception:
             # Whatever requests makes of a connection that is cut; the container may be removed too.
-            self._engine_lost = not self.ended.is_set() and not self._engine_answers()
+            self._engine_lost = not self.ended.is_set() and not answers(self._address)
         self.ended.set()
-
-    def _engine_answers(self) -> bool:
-        return not look(self._address, [], "envkit").problem
 
     def _why_ended(self, title: str) -> EnvkitError:
         state: dict[str, Any] = {}
@@ -299,7 +335,7 @@ def prepare(
 
         start_ryuk(address, policy=docker.pull, site=site, cancelled=cancelled)
     if not image.here:
-        client = new_client(address)
+        client = new_client(address, _CALL_LIMIT_S)
         with contextlib.closing(client):
             pull(client, image.reference, where=address.url, report=report, cancelled=cancelled)
         facts = look(address, [image.reference], image.reference)
@@ -331,7 +367,7 @@ def _make_sure_of_a_home() -> None:
 @functools.cache
 def _way(address: EngineAddress) -> tuple[Reach, str]:
     """The way to an engine's containers, and the version of its interface."""
-    client = new_client(address)
+    client = new_client(address, _CALL_LIMIT_S)
     with contextlib.closing(client), in_our_words(address.url):
         return way_to(address, client), client.api.api_version
 
@@ -341,6 +377,13 @@ def _engine_lost(where: str, detail: str) -> EngineLost:
         f"the container engine at {where} went away",
         detail=detail,
         hint="start it again, then: envkit prune",
+    )
+
+
+def _engine_hangs(where: str) -> EngineLost:
+    return EngineLost(
+        f"the container engine at {where} does not answer any more",
+        hint="docker info; if that hangs too, restart the engine, then: envkit prune",
     )
 
 
