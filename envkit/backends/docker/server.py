@@ -233,7 +233,8 @@ class ContainerServer:
         made.with_name(self._name)
         if recipe.command:
             made.with_command(list(recipe.command))
-        made.with_envs(**recipe.environment)
+        for name, value in recipe.environment.items():
+            made.with_env(name, _fill(value, self._values))
         for path, content in recipe.files.items():
             # Readable for all, because images drop their rights before they read: in a container
             # there is nobody else.
