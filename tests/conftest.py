@@ -85,6 +85,13 @@ class Engine:
         self._projects = f"{projects}{os.sep}"
         self._volumes: set[str] = set()
 
+    @staticmethod
+    def lacks(what: str) -> NoReturn:
+        """Skip a test that needs more than an engine, or fail it with TEST_DOCKER=require."""
+        if _ENGINE_REQUIRED:
+            pytest.fail(f"TEST_DOCKER=require, but {what}", pytrace=False)
+        pytest.skip(what)
+
     @property
     def environment(self) -> dict[str, str]:
         """The variables that lead envkit and the docker command to it."""
@@ -120,11 +127,8 @@ def _engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine | Envki
     found.client.close()
 
 
-def _lacking(error: EnvkitError) -> NoReturn:
-    """Skip what cannot be tested here, or fail where it has to be."""
-    if _ENGINE_REQUIRED:
-        pytest.fail(f"TEST_DOCKER=require, but {error}", pytrace=False)
-    pytest.skip(" ".join(filter(None, (error.observed, error.detail))))
+def _what(error: EnvkitError) -> str:
+    return " ".join(filter(None, (error.observed, error.detail)))
 
 
 @pytest.fixture(scope="session")
@@ -134,7 +138,7 @@ def engine(_engine: Engine | EnvkitError) -> Engine:
     It stays hidden from what the test starts: see `with_engine`.
     """
     if isinstance(_engine, EnvkitError):
-        _lacking(_engine)
+        Engine.lacks(_what(_engine))
     return _engine
 
 
@@ -155,7 +159,7 @@ def images(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> list[Bui
         try:
             built = build()
         except EnvkitError as error:
-            _lacking(error)
+            engine.lacks(_what(error))
         done.write_bytes(msgspec.json.encode(built))
         return built
 
