@@ -48,7 +48,7 @@ class Ground:
         self.top = Path(tempfile.mkdtemp(prefix="envkit-b-", dir="/tmp"))
         self.top.chmod(0o711)  # a server of another user passes through to its own part
         self.project = self.top  # of commands that are not told another
-        self._projects: list[Path] = []
+        self.projects: list[Path] = []
         self._places = [self.top]
         # The interpreter's development switches and CI's variables change what a start does.
         foreign = (
@@ -84,8 +84,8 @@ class Ground:
         path = self.top / name
         path.mkdir()
         (path / "pyproject.toml").write_text(configuration)
-        self._projects.append(path)
-        self.project = self._projects[0]
+        self.projects.append(path)
+        self.project = self.projects[0]
         return path
 
     @contextlib.contextmanager
@@ -125,7 +125,7 @@ class Ground:
 
     def remove(self) -> None:
         """Stop what may still run, and leave nothing behind."""
-        for project in self._projects:
+        for project in self.projects:
             with contextlib.suppress(RuntimeError, subprocess.TimeoutExpired):
                 self.run([*self.envkit, "down"], cwd=project)
         begun = time.monotonic()
