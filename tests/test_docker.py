@@ -87,6 +87,15 @@ def test_client_that_fails_leaves_nothing(
     assert leftovers.wait_until_none() == []
 
 
+def test_services_make_no_volumes_and_no_networks(
+    on_own_engine: Project, own_engine: OwnEngine
+) -> None:
+    networks = [one.name for one in own_engine.client.networks.list()]
+    assert on_own_engine.envkit("up").returncode == 0
+    assert own_engine.client.volumes.list() == []
+    assert [one.name for one in own_engine.client.networks.list()] == networks
+
+
 def test_servers_of_an_engine_elsewhere_are_reached_at_its_address(
     project: Project, distant_engine: OwnEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,15 +130,20 @@ def test_tests_in_a_container_reach_servers_by_their_own_addresses(
         "-c",
         f"{SET}; print(os.environ['REDIS_URL'])",
     )
-    said = engine.client.containers.run(
+    container = engine.client.containers.run(
         engines().REDIS,
-        [*command[:4], sys.executable, *command[5:]],
+        command,
         entrypoint=[sys.executable],
         working_dir=str(on_engine.root),
         environment={"ENVKIT_BACKEND": "docker", "HOME": "/tmp", "USER": "root"},
         volumes=volumes,
-        remove=True,
+        detach=True,
     )
+    try:
+        assert container.wait(timeout=30)["StatusCode"] == 0, container.logs().decode()
+        said = container.logs(stderr=False)
+    finally:
+        container.remove(force=True, v=True)
     word, url = said.decode().split()
     assert word == "True"
     assert urlsplit(url).port == 6379

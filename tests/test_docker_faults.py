@@ -70,6 +70,35 @@ def test_missing_socket_is_an_engine_that_is_down(
     assert "[docker.daemon.down]" in error_of(engines().use(project, gone, monkeypatch))
 
 
+def test_docker_context_that_does_not_exist_is_named(
+    project: Project, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines().use(project, engine, monkeypatch)
+    monkeypatch.delenv("DOCKER_HOST")
+    monkeypatch.setenv("DOCKER_CONTEXT", "atlantis")
+    error = error_of(project)
+    assert "[docker.daemon.down]" in error
+    assert "there is no docker context atlantis" in error
+
+
+def test_engine_over_tcp_that_is_not_there_is_named(
+    project: Project, closed_port: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines().use(project, engines().Engine(f"tcp://{closed_port}"), monkeypatch)
+    error = error_of(project)
+    assert "[docker.daemon.down]" in error
+    assert f"tcp://{closed_port}" in error
+
+
+def test_engine_over_tcp_that_does_not_answer_is_named(
+    project: Project, silent_port: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines().use(project, engines().Engine(f"tcp://{silent_port}"), monkeypatch)
+    error = error_of(project)
+    assert "[docker.daemon.down]" in error
+    assert f"tcp://{silent_port}" in error
+
+
 def test_stopped_engine_is_named(on_own_engine: Project, own_engine: OwnEngine) -> None:
     own_engine.kill()
     error = error_of(on_own_engine)
@@ -213,6 +242,43 @@ def test_image_for_another_architecture_is_named(
     assert "[docker.image.platform]" in error
     assert "arm:1" in error
     assert own_engine.left(on_own_engine) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('ENTRYPOINT ["/nowhere"]', "no such file or directory"),
+        ('ENTRYPOINT ["/data"]', "permission denied"),
+        ("USER stranger", "unable to find user stranger"),
+    ],
+)
+def test_image_whose_program_cannot_begin_is_named(
+    on_own_engine: Project, own_engine: OwnEngine, line: str, words: str
+) -> None:
+    own_engine.build("broken:1", f"FROM envkit/redis:9\n{line}\n")
+    on_own_engine.write("envkit.toml", 'services = ["redis"]\nredis.image = "broken:1"\n')
+    error = error_of(on_own_engine)
+    assert "[docker.container.exited]" in error
+    assert words in error
+    assert "docker image inspect broken:1" in error
+    assert own_engine.left(on_own_engine) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ('redis.memory = "4m"', "Minimum memory limit"),
+        ('redis.image = "Redis:9"', "repository name must be lowercase"),
+    ],
+)
+def test_what_the_engine_refuses_is_told_in_its_own_words(
+    on_engine: Project, engine: Engine, key: str, words: str
+) -> None:
+    on_engine.write("envkit.toml", f'services = ["redis"]\n{key}\n')
+    error = error_of(on_engine)
+    assert "[docker.engine.refused]" in error
+    assert words in error
+    assert engine.left(on_engine) == []
 
 
 def test_full_disk_of_the_engine_is_named(on_own_engine: Project, own_engine: OwnEngine) -> None:

@@ -23,7 +23,8 @@ class EngineAddress(Struct, frozen=True, kw_only=True):
     """How to reach an engine.
 
     Attributes:
-        url: ``unix://…``, ``tcp://…``, ``http(s)://…``, ``ssh://…`` or ``npipe://…``.
+        url: ``unix://…``, ``tcp://…``, ``http(s)://…``, ``ssh://…`` or ``npipe://…``; empty if what
+            names it does not exist.
         origin: What names it, in words.
         certificates: Directory with ca.pem, cert.pem and key.pem; empty for no TLS.
         verify: Whether the engine's certificate is checked.
@@ -75,9 +76,8 @@ def engine_address(settings: DockerSettings | None = None) -> EngineAddress:
         )
     name = context or _current_context()
     if name and name != "default":
-        found = _of_context(name)
-        if found is not None:
-            return found
+        # Not the default one instead: that may be another machine's.
+        return _of_context(name) or EngineAddress(url="", origin=f"docker context {name}")
     return EngineAddress(url=f"unix://{_socket()}", origin="the default socket")
 
 

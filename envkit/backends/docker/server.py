@@ -8,6 +8,7 @@ import itertools
 import os
 import re
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -48,6 +49,8 @@ _CALL_LIMIT_S = 10  # for what an engine does in milliseconds
 _WORK_LIMIT_S = 120  # for what takes long on a busy machine; see `_patiently`
 _LOOK_AFTER_S = 1.0
 _LOST_LIMIT_S = 1.0
+_PUBLISH_LIMIT_S = 5.0
+_PUBLISH_PAUSE_S = 0.01
 
 
 class ContainerServer:
@@ -119,9 +122,8 @@ class ContainerServer:
         made.start()
         self._site.containers.made(self._name)
         wrapped = made.get_wrapped_container()
-        wrapped.reload()
         self.container = wrapped.short_id
-        self._find(wrapped.attrs["NetworkSettings"])
+        self._find(wrapped)
         return wrapped
 
     def _patiently(self, work: Callable[[], _T]) -> _T:
@@ -147,7 +149,9 @@ class ContainerServer:
             try:
                 return outcome.result(_LOOK_AFTER_S)
             except FutureTimeout:
-                if not outcome.done() and not answers(self._address):
+                if outcome.done():  # the work's own, or just in time
+                    return outcome.result()
+                if not answers(self._address):
                     raise _engine_hangs(self._address.url) from None
 
     def wants_another_try(self) -> bool:
@@ -193,12 +197,13 @@ class ContainerServer:
         testcontainers_config.ryuk_disabled = self._docker.reaper != "ryuk"
         # Explicit, or each client would look for the network this process may be in: see `way_to`.
         os.environ.update(self._address.environment())
-        recipe, reach = self._recipe, _way(self._address)
+        recipe, (reach, version) = self._recipe, _way(self._address)
         made = DockerContainer(
             self._image.reference,
             docker_client_kw={
                 "environment": self._address.environment(),
                 "timeout": _WORK_LIMIT_S,
+                "version": version,  # known already; each client would ask for it
             },
         )
         made.image = self._image.reference  # without the prefix, which the name has already
@@ -229,17 +234,27 @@ class ContainerServer:
         made.with_kwargs(**further)
         return made
 
-    def _find(self, network: dict[str, Any]) -> None:
-        """Host and port as the tests reach them; asked for once, at the start."""
-        reach = _way(self._address)
-        if reach.host:
+    def _find(self, container: Any) -> None:
+        """Host and port as the tests reach them; asked for at the start and never again."""
+        reach, _ = _way(self._address)
+        limit = time.monotonic() + _PUBLISH_LIMIT_S
+        while True:
+            container.reload()
+            network: dict[str, Any] = container.attrs["NetworkSettings"]
+            if not reach.host:
+                networks: dict[str, Any] = network["Networks"]
+                found: dict[str, Any] = networks.get(reach.network) or next(
+                    iter(networks.values()), {}
+                )
+                self.host, self.port = found.get("IPAddress", ""), self._recipe.port
+                return
             bindings = (network.get("Ports") or {}).get(f"{self._recipe.port}/tcp") or [{}]
-            # A container that has ended already has none; what it printed says why.
             self.host, self.port = reach.host, int(bindings[0].get("HostPort") or 0)
-            return
-        networks = network["Networks"]
-        found: dict[str, Any] = networks.get(reach.network) or next(iter(networks.values()), {})
-        self.host, self.port = found.get("IPAddress", ""), self._recipe.port
+            # A busy engine may tell a moment later; one that has ended has no ports, and what it
+            # printed says why.
+            if self.port or container.status != "running" or time.monotonic() > limit:
+                return
+            time.sleep(_PUBLISH_PAUSE_S)
 
     def _follow(self, container: Any) -> None:
         """Write what the server prints to its log, until it ends."""
@@ -342,10 +357,11 @@ def prepare(
 
 
 @functools.cache
-def _way(address: EngineAddress) -> Reach:
+def _way(address: EngineAddress) -> tuple[Reach, str]:
+    """The way to an engine's containers, and the version of its interface."""
     client = new_client(address, _CALL_LIMIT_S)
     with contextlib.closing(client), in_our_words(address.url):
-        return way_to(address, client)
+        return way_to(address, client), client.api.api_version
 
 
 def _engine_lost(where: str, detail: str) -> EngineLost:
