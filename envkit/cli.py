@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TextIO
 
 import click
 
+from envkit.cli_compose import compose
 from envkit.cli_images import images
 from envkit.version import __version__
 
@@ -552,10 +553,11 @@ def _print_proposal(proposal: Proposal) -> None:
     click.echo(proposal.table)
 
 
-for _command in images.commands.values():
-    assert _command.callback is not None
-    _command.callback = _guarded()(_command.callback)
-cli.add_command(images)
+for _group in (compose, images):
+    for _command in _group.commands.values():
+        assert _command.callback is not None
+        _command.callback = _guarded()(_command.callback)
+    cli.add_command(_group)
 
 
 def main() -> NoReturn:

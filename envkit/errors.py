@@ -4,6 +4,7 @@
 
     EnvkitError
     ├── UsageError                     envkit.usage
+    ├── ComposeDrift                   envkit.compose.drift
     ├── ConfigError
     │   ├── ConfigInvalid              envkit.config.invalid
     │   └── ConfigUnknownKey           envkit.config.unknown-key
@@ -54,6 +55,7 @@ __all__ = [
     "AttachFailed",
     "AttachRefused",
     "BackendNone",
+    "ComposeDrift",
     "ConfigError",
     "ConfigInvalid",
     "ConfigUnknownKey",
@@ -150,6 +152,10 @@ class UsageError(EnvkitError, slug="envkit.usage"):
     """A command or call was given something it cannot take."""
 
     exit_code = 2
+
+
+class ComposeDrift(EnvkitError, slug="envkit.compose.drift"):
+    """The project's compose file is not the one that its configuration gives."""
 
 
 class ConfigError(EnvkitError):

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from msgspec import Struct
 
 from envkit.engine.address import engine_address
 from envkit.engine.look import EngineFacts, look
+from envkit.errors import DockerDown
 from envkit.model import (
     BackendChoice,
     DockerSettings,
@@ -83,16 +85,24 @@ def look_for(
     engine = None
     found: tuple[FoundProgram, ...] = ()
     if asked == "docker" or (asked == "auto" and target is None):
-        engine = look(engine_address(docker), [name], image.built)
-    if asked == "embedded" or (engine and asked == "auto" and not engine.images):
+        try:
+            engine = look(engine_address(docker), [name], image.built)
+        except DockerDown as error:
+            engine = EngineFacts(where="", problem=error.as_dict())
+    # Whether one of its images will do is for the plan to say where not just any was asked for.
+    picky = bool(settings.version or settings.image or docker.pull == "always")
+    if asked == "embedded" or (engine and asked == "auto" and (picky or not engine.images)):
         # A version asked for may be the last one's.
         found = find_programs(programs, every=bool(settings.version))
-    elif engine and asked == "auto" and settings.version:
-        found = find_programs(programs, every=True)
     return HostFacts(programs=found, engine=engine, image=name, target=target)
 
 
-def image_name(image: Image, settings: ServiceSettings, docker: DockerSettings) -> str:
+def image_name(
+    image: Image,
+    settings: ServiceSettings,
+    docker: DockerSettings,
+    environ: Mapping[str, str] = os.environ,
+) -> str:
     """What the image is called that serves these settings, registry and tag included."""
     name = settings.image or f"{image.official}:{settings.version or image.version}"
     if ":" not in name.rpartition("/")[2] and "@" not in name:
@@ -100,7 +110,7 @@ def image_name(image: Image, settings: ServiceSettings, docker: DockerSettings) 
     first, slash, _ = name.partition("/")
     # https://pkg.go.dev/github.com/distribution/reference: what tells a registry from a user
     has_registry = bool(slash) and ("." in first or ":" in first or first == "localhost")
-    registry = docker.registry or os.environ.get("TESTCONTAINERS_HUB_IMAGE_NAME_PREFIX", "")
+    registry = docker.registry or environ.get("TESTCONTAINERS_HUB_IMAGE_NAME_PREFIX", "")
     if registry and not has_registry:
         name = f"{registry.rstrip('/')}/{name}"
     return name

@@ -13,6 +13,7 @@ __all__ = [
     "AttachSettings",
     "BackendChoice",
     "BackendName",
+    "ComposeRecipe",
     "ContainerRecipe",
     "DockerSettings",
     "Endpoint",
@@ -332,6 +333,24 @@ class ContainerRecipe(Struct, frozen=True, kw_only=True):
     files: dict[str, str] = field(default_factory=dict)
     data: tuple[str, ...] = ()
     shm_size: str = ""
+
+
+class ComposeRecipe(Struct, frozen=True, kw_only=True):
+    """How a server runs under Docker Compose, with credentials that the environment may name.
+
+    An environment value or a file of the container that is ``{user}``, ``{password}`` or
+    ``{database}`` and nothing else stands for that credential.
+
+    Attributes:
+        container: What runs.
+        ready: A shell command in the container that succeeds once the server can be used from
+            outside of it, and not before.
+        credentials: What may stand in braces, to its variable and the value if that is not set.
+    """
+
+    container: ContainerRecipe
+    ready: str
+    credentials: dict[str, tuple[str, str]]
 
 
 class ShellTool(Struct, frozen=True, kw_only=True):

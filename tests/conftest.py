@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import shutil
@@ -12,16 +13,34 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
+import msgspec
 import pytest
 
+from envkit.engine.address import engine_address
+from envkit.engine.client import new_client
+from envkit.errors import EnvkitError
+from envkit.model import DockerSettings
 from envkit.processes import start_time
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+    from envkit.backends.images import Built
+    from envkit.engine.address import EngineAddress
 
 # What would change what our programs do or how they print it.
 _NOT_FOR_TESTS = (
     *("CI", "USE_REAL_SERVICES", "GITHUB_ENV", "PYTEST_ADDOPTS"),
     *("COLUMNS", "FORCE_COLOR", "NO_COLOR", "PYTHONIOENCODING"),
 )
+# The engine as it was named before the suite hides it (see `_own_places`).
+_ENGINE = DockerSettings(
+    host=os.environ.get("DOCKER_HOST", ""), context=os.environ.get("DOCKER_CONTEXT", "")
+)
+# Not ENVKIT_…: envkit refuses names of that kind that it does not know.
+_ENGINE_REQUIRED = os.environ.get("TEST_DOCKER") == "require"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -52,14 +71,122 @@ def _own_places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     shutil.rmtree(short, ignore_errors=True)
 
 
-class Leftovers:
-    """What keepers of this worker's state directory have around."""
+class Engine:
+    """The container engine of this machine, which tests see only if they ask for it.
 
-    def __init__(self) -> None:
+    Args:
+        address: Of the engine.
+        projects: The directory that all projects of this worker's tests are in.
+    """
+
+    def __init__(self, address: EngineAddress, projects: Path) -> None:
+        self.address = address
+        self.client: DockerClient = new_client(address)
+        self._projects = f"{projects}{os.sep}"
+        self._volumes: set[str] = set()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that lead envkit and the docker command to it."""
+        return self.address.environment()
+
+    def containers(self) -> list[str]:
+        """The names of those that keepers of this worker's tests have, dead ones' included."""
+        found = []
+        for one in self.client.api.containers(all=True, filters={"label": "envkit.owner"}):
+            if one["Labels"].get("envkit.project", "").startswith(self._projects):
+                found.append(one["Names"][0].removeprefix("/"))
+                self._volumes.update(m["Name"] for m in one["Mounts"] if m.get("Name"))
+        return found
+
+    def volumes(self) -> list[str]:
+        """Those that such containers had and that are still there; nothing else tells whose."""
+        self.containers()
+        if not self._volumes:
+            return []
+        there = self.client.api.volumes()["Volumes"] or ()
+        return [one["Name"] for one in there if one["Name"] in self._volumes]
+
+
+@pytest.fixture(scope="session")
+def _engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine | EnvkitError]:
+    """The engine, or why there is none."""
+    try:
+        found = Engine(engine_address(_ENGINE), tmp_path_factory.getbasetemp())
+    except EnvkitError as error:
+        yield error
+        return
+    yield found
+    found.client.close()
+
+
+def _lacking(error: EnvkitError) -> NoReturn:
+    """Skip what cannot be tested here, or fail where it has to be."""
+    if _ENGINE_REQUIRED:
+        pytest.fail(f"TEST_DOCKER=require, but {error}", pytrace=False)
+    pytest.skip(" ".join(filter(None, (error.observed, error.detail))))
+
+
+@pytest.fixture(scope="session")
+def engine(_engine: Engine | EnvkitError) -> Engine:
+    """The container engine; without one the test is skipped, or fails with TEST_DOCKER=require.
+
+    It stays hidden from what the test starts: see `with_engine`.
+    """
+    if isinstance(_engine, EnvkitError):
+        _lacking(_engine)
+    return _engine
+
+
+@pytest.fixture(scope="session")
+def images(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> list[Built]:
+    """Images of all services, in both variants; built at most once for all workers."""
+    from envkit.backends.images import Built, build
+
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+    done = shared / "images.json"
+    with (shared / "images.lock").open("w") as lock, pytest.MonkeyPatch.context() as patch:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if done.exists():
+            return msgspec.json.decode(done.read_bytes(), type=list[Built])
+        for name, value in engine.environment.items():
+            patch.setenv(name, value)
+        try:
+            built = build()
+        except EnvkitError as error:
+            _lacking(error)
+        done.write_bytes(msgspec.json.encode(built))
+        return built
+
+
+@pytest.fixture
+def with_engine(engine: Engine, images: list[Built], monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """Let what this test starts see the engine, which has the images that envkit builds."""
+    for name, value in engine.environment.items():
+        monkeypatch.setenv(name, value)
+    return engine
+
+
+class Leftovers:
+    """What keepers of this worker's state directory have around.
+
+    Args:
+        engine: Whose containers and volumes are looked at as well.
+    """
+
+    def __init__(self, engine: Engine | None = None) -> None:
         self.mark = os.environ["XDG_STATE_HOME"]
+        self._engine = engine
 
     def all(self) -> list[str]:
-        return [*self.processes(), *self.directories(), *self.files()]
+        return [*self.processes(), *self.directories(), *self.files(), *self.in_engine()]
+
+    def in_engine(self) -> list[str]:
+        """Containers, and volumes of those that have been seen here."""
+        if self._engine is None:
+            return []
+        return [*self._engine.containers(), *self._engine.volumes()]
 
     def directories(self) -> list[str]:
         found = []
@@ -112,8 +239,8 @@ class Leftovers:
 
 
 @pytest.fixture
-def leftovers() -> Leftovers:
-    return Leftovers()
+def leftovers(_engine: Engine | EnvkitError) -> Leftovers:
+    return Leftovers(_engine if isinstance(_engine, Engine) else None)
 
 
 class Project:
@@ -152,6 +279,7 @@ class Project:
         """The text with what differs from run to run or machine to machine replaced."""
         for pattern, instead in (
             (re.escape(str(self.root)), "PROJECT"),
+            (re.escape(os.environ["DOCKER_HOST"]), "NO-ENGINE"),
             (r"\b[a-z2-7]{32}\b", "PASSWORD"),
             (r"\b\d+ ms\b", "N ms"),
             (r"\(keeper \d+\)", "(keeper PID)"),

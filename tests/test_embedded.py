@@ -404,6 +404,7 @@ def as_nameless(project: Project, *arguments: str) -> subprocess.CompletedProces
             "env",
             "-i",
             f"PATH={os.environ['PATH']}",
+            f"DOCKER_HOST={os.environ['DOCKER_HOST']}",
             sys.executable,
             "-m",
             "envkit",

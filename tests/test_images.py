@@ -15,13 +15,11 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import clickhouse_connect
-import docker
 import psycopg
 import pytest
 import redis
@@ -31,34 +29,21 @@ from envkit import services
 from envkit.backends.images import VARIANTS, Built, Variant, build, reference
 from envkit.backends.images.rootfs import Rootfs
 from envkit.backends.images.specs import SPECS
-from envkit.engine.client import connected
-from envkit.errors import DockerDown, ExtraMissing, ToolMissing, UnavailableError, UsageError
+from envkit.errors import DockerDown, ExtraMissing, ToolMissing, UsageError
 from envkit.model import SERVICES, ServiceName
 
-# Read before the suite's own fixtures clear all of ENVKIT_*.
-REQUIRED = os.environ.get("ENVKIT_TEST_DOCKER") == "require"
+if TYPE_CHECKING:
+    from tests.conftest import Engine
+
 T = TypeVar("T")
 ENVKIT = (sys.executable, "-m", "envkit")
 LIMIT_S = 30.0
 PORTS = {spec.service: spec.port for spec in SPECS.values()}
 
 
-@pytest.fixture(scope="session")
-def engine() -> Iterator[docker.DockerClient]:
-    """The container engine; without one these tests are skipped, or fail if it is required."""
-    with ExitStack() as stack:
-        try:
-            client, _ = stack.enter_context(connected())
-        except UnavailableError as error:
-            if REQUIRED:
-                pytest.fail(f"ENVKIT_TEST_DOCKER=require, but {error.observed}")
-            pytest.skip(f"{error.observed}: {error.detail}")
-        yield client
-
-
-@pytest.fixture(scope="session")
-def built(engine: docker.DockerClient) -> dict[tuple[ServiceName, Variant], Built]:
-    return {(one.service, one.variant): one for one in build()}
+@pytest.fixture
+def built(with_engine: Engine, images: list[Built]) -> dict[tuple[ServiceName, Variant], Built]:
+    return {(one.service, one.variant): one for one in images}
 
 
 @pytest.fixture(params=VARIANTS)
@@ -146,9 +131,7 @@ Start = Callable[..., Running]
 
 
 @pytest.fixture
-def start(
-    engine: docker.DockerClient, built: dict[tuple[ServiceName, Variant], Built]
-) -> Iterator[Start]:
+def start(engine: Engine, built: dict[tuple[ServiceName, Variant], Built]) -> Iterator[Start]:
     """Start a container; it and its anonymous volumes are gone after the test."""
     containers: list[Any] = []
 
@@ -160,7 +143,7 @@ def start(
         put: dict[str, tuple[str | bytes, int]] | None = None,
         **options: Any,
     ) -> Running:
-        container = engine.containers.create(
+        container = engine.client.containers.create(
             built[service, variant].id,
             list(command) or None,
             environment=env or {},
@@ -181,7 +164,7 @@ def start(
         container.remove(force=True, v=True)
         for name in volumes:
             with pytest.raises(NotFound):
-                engine.volumes.get(name)
+                engine.client.volumes.get(name)
 
 
 def _tar(content: dict[str, tuple[str | bytes, int]]) -> bytes:
@@ -637,13 +620,13 @@ class TestImages:
     @pytest.mark.parametrize("service", SERVICES)
     def test_ports_volumes_and_labels(
         self,
-        engine: docker.DockerClient,
+        engine: Engine,
         built: dict[tuple[ServiceName, Variant], Built],
         service: ServiceName,
         variant: Variant,
     ) -> None:
         one = built[service, variant]
-        image = engine.images.get(reference(service, variant))
+        image = engine.client.images.get(reference(service, variant))
         assert image.id == one.id
         config = image.attrs["Config"]
         volumes = {"postgres": "/var/lib/postgresql", "redis": "/data"}
@@ -663,7 +646,7 @@ class TestImages:
 
     @pytest.mark.usefixtures("built")
     def test_image_that_is_replaced_is_not_left_behind(
-        self, engine: docker.DockerClient, monkeypatch: pytest.MonkeyPatch
+        self, engine: Engine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         # Under a name of its own: other tests have containers of the real one.
         name = f"envkit-test/postgres-{os.getpid()}"
@@ -674,10 +657,10 @@ class TestImages:
             (after,) = build(["postgres"], ["ready"], force=True)
             assert after.id != before.id
             with pytest.raises(NotFound):
-                engine.images.get(before.id)
+                engine.client.images.get(before.id)
         finally:
             for variant in VARIANTS:
-                engine.images.remove(f"{name}:{variant}")
+                engine.client.images.remove(f"{name}:{variant}")
 
     def test_same_content_gives_the_same_image(
         self, built: dict[tuple[ServiceName, Variant], Built]

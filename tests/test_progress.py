@@ -113,7 +113,7 @@ error: there is no service 'mysql'; there are postgres, redis, clickhouse [envki
 def test_service_that_fails_is_marked_and_explained_below(project: Project) -> None:
     code, said = on_a_terminal(project, "up", "--backend", "docker", width=200)
     assert code == 3
-    assert re.search(r"✗.*redis.*failed \[envkit\.backend\.none\]", said)
+    assert re.search(r"✗.*redis.*failed \[docker\.daemon\.down\]", said)
     assert said.index("✗") < said.index("error")
 
 
@@ -151,7 +151,7 @@ def test_two_services_that_fail_are_both_shown(project: Project) -> None:
     project.write("envkit.toml", 'services = ["redis", "postgres"]\nbackend = "docker"\n')
     said = project.envkit("up").stderr
     assert sorted(line for line in said.splitlines() if " failed [" in line) == snapshot(
-        ["postgres    failed [envkit.backend.none]", "redis       failed [envkit.backend.none]"]
+        ["postgres    failed [docker.daemon.down]", "redis       failed [docker.daemon.down]"]
     )
 
 

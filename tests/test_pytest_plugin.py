@@ -562,7 +562,8 @@ def test_more(real_redis): pass
 
 def told(suite: pytest.Pytester, result: pytest.RunResult) -> str:
     """What was printed from the collection on, and the exit code."""
-    lines = result.stdout.str().replace(str(suite.path), "PROJECT").splitlines()
+    said = result.stdout.str().replace(str(suite.path), "PROJECT")
+    lines = said.replace(os.environ["DOCKER_HOST"], "NO-ENGINE").splitlines()
     first = next(n for n, line in enumerate(lines) if line.startswith("collected"))
     kept = [
         line.rsplit(" in ", 1)[0].strip("= ") if line.startswith("=") else line.rstrip()
@@ -576,14 +577,15 @@ def test_auto_skips_and_says_why_where_no_backend_can_serve(suite: pytest.Pytest
     assert told(suite, run(suite, *UNAVAILABLE)) == snapshot("""\
 exit code 0
 collected 3 items
-envkit: tests that need real services are skipped: redis: the backend 'docker' was asked for, but this version of envkit has only 'embedded' [envkit.backend.none]
-    → set backend = "embedded" (or "auto") in [tool.envkit], or --backend embedded
+envkit: tests that need real services are skipped: no container engine answers at NO-ENGINE [docker.daemon.down]
+        [Errno 2] No such file or directory
+    → docker info; or --backend embedded, which needs no engine
 
 test_auto_skips_and_says_why_where_no_backend_can_serve.py .ss           [100%]
 
 short test summary info
-SKIPPED [1] test_auto_skips_and_says_why_where_no_backend_can_serve.py:2: redis: the backend 'docker' was asked for, but this version of envkit has only 'embedded' [envkit.backend.none] → set backend = "embedded" (or "auto") in [tool.envkit], or --backend embedded
-SKIPPED [1] test_auto_skips_and_says_why_where_no_backend_can_serve.py:3: redis: the backend 'docker' was asked for, but this version of envkit has only 'embedded' [envkit.backend.none] → set backend = "embedded" (or "auto") in [tool.envkit], or --backend embedded
+SKIPPED [1] test_auto_skips_and_says_why_where_no_backend_can_serve.py:2: no container engine answers at NO-ENGINE [docker.daemon.down]     [Errno 2] No such file or directory → docker info; or --backend embedded, which needs no engine
+SKIPPED [1] test_auto_skips_and_says_why_where_no_backend_can_serve.py:3: no container engine answers at NO-ENGINE [docker.daemon.down]     [Errno 2] No such file or directory → docker info; or --backend embedded, which needs no engine
 1 passed, 2 skipped
 """)
 
@@ -600,9 +602,10 @@ exit code 2
 collected 3 items
 
 envkit
-redis: the backend 'docker' was asked for, but this version of envkit has only 'embedded' [envkit.backend.none]
-→ set backend = "embedded" (or "auto") in [tool.envkit], or --backend embedded
-! Interrupted: envkit: the services that the tests need cannot be had [envkit.backend.none] !
+no container engine answers at NO-ENGINE [docker.daemon.down]
+    [Errno 2] No such file or directory
+→ docker info; or --backend embedded, which needs no engine
+! Interrupted: envkit: the services that the tests need cannot be had [docker.daemon.down] !
 no tests ran
 """)
 
@@ -618,8 +621,9 @@ test_require_fails_a_fixture_asked_for_at_run_time.py F                  [100%]
 
 FAILURES
 _____________________________________ test _____________________________________
-redis: the backend 'docker' was asked for, but this version of envkit has only 'embedded' [envkit.backend.none]
-→ set backend = "embedded" (or "auto") in [tool.envkit], or --backend embedded
+no container engine answers at NO-ENGINE [docker.daemon.down]
+    [Errno 2] No such file or directory
+→ docker info; or --backend embedded, which needs no engine
 1 failed
 """)
 
@@ -701,7 +705,7 @@ def test_configuration_error_is_a_usage_error(suite: pytest.Pytester) -> None:
             4,
             """\
 ERROR: envkit.toml:1: the top level has no key 'servces' [envkit.config.unknown-key]
-→ did you mean 'services'? Known keys: services, backend, linger, start_timeout, data_dir, env, export_env, postgres, redis, clickhouse
+→ did you mean 'services'? Known keys: services, backend, linger, start_timeout, data_dir, env, export_env, docker, attach, postgres, redis, clickhouse
 """,
         )
     )
@@ -820,7 +824,7 @@ def test_export_env_does_not_outvote_the_command_line(suite: pytest.Pytester) ->
     suite.makepyfile("def test(real_redis): pass")
     run(suite, "--envkit=off").assert_outcomes(skipped=1)
     run(suite, "--envkit=require", "--envkit-backend=docker").stderr.fnmatch_lines(
-        ["*only 'embedded'*"]
+        ["*no container engine answers at*"]
     )
 
 

@@ -245,9 +245,10 @@ def test_services_that_cannot_be_had_give_125(project: Project) -> None:
 exit code 125
 -- stdout
 -- stderr
-redis  failed [envkit.backend.none]
-error: redis: the backend 'docker' was asked for, but this version of envkit has only 'embedded' [envkit.backend.none]
-  → set backend = "embedded" (or "auto") in [tool.envkit], or --backend embedded
+redis  failed [docker.daemon.down]
+error: no container engine answers at NO-ENGINE [docker.daemon.down]
+    [Errno 2] No such file or directory
+  → docker info; or --backend embedded, which needs no engine
 """)
 
 

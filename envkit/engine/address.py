@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -9,6 +10,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from envkit.errors import DockerDown
 from envkit.model import DockerSettings
 
 __all__ = ["EngineAddress", "engine_address"]
@@ -23,8 +25,7 @@ class EngineAddress(Struct, frozen=True, kw_only=True):
     """How to reach an engine.
 
     Attributes:
-        url: ``unix://…``, ``tcp://…``, ``http(s)://…``, ``ssh://…`` or ``npipe://…``; empty if what
-            names it does not exist.
+        url: ``unix://…``, ``tcp://…``, ``http(s)://…``, ``ssh://…`` or ``npipe://…``.
         origin: What names it, in words.
         certificates: Directory with ca.pem, cert.pem and key.pem; empty for no TLS.
         verify: Whether the engine's certificate is checked.
@@ -60,11 +61,14 @@ def engine_address(settings: DockerSettings | None = None) -> EngineAddress:
     Args:
         settings: With DOCKER_HOST and DOCKER_CONTEXT as the client had them; this process's
             environment if not given.
+
+    Raises:
+        DockerDown: There is no such context.
     """
     host = settings.host if settings else os.environ.get("DOCKER_HOST", "")
     context = settings.context if settings else os.environ.get("DOCKER_CONTEXT", "")
-    certificates = os.environ.get("DOCKER_CERT_PATH", "")
     # As the docker command: TLS where DOCKER_TLS_VERIFY is set to anything at all.
+    certificates = os.environ.get("DOCKER_CERT_PATH") or _config_directory()
     secure = certificates if "DOCKER_TLS_VERIFY" in os.environ else ""
     verify = bool(os.environ.get("DOCKER_TLS_VERIFY"))
     # https://java.testcontainers.org/features/configuration/: this one wins over DOCKER_HOST
@@ -76,8 +80,7 @@ def engine_address(settings: DockerSettings | None = None) -> EngineAddress:
         )
     name = context or _current_context()
     if name and name != "default":
-        # Not the default one instead: that may be another machine's.
-        return _of_context(name) or EngineAddress(url="", origin=f"docker context {name}")
+        return _of_context(name)
     return EngineAddress(url=f"unix://{_socket()}", origin="the default socket")
 
 
@@ -113,30 +116,40 @@ def _testcontainers_property(name: str) -> str:
 
 def _current_context() -> str:
     """What ``docker context use`` wrote; read here because the docker package takes 110 ms."""
-    directory = os.environ.get("DOCKER_CONFIG") or f"{os.environ.get('HOME', '')}/.docker"
     try:
-        said = json.loads(Path(directory, "config.json").read_bytes())
+        said = json.loads(Path(_config_directory(), "config.json").read_bytes())
     except (OSError, ValueError):
         return ""
     name = said.get("currentContext", "") if isinstance(said, dict) else ""
     return name if isinstance(name, str) else ""
 
 
-def _of_context(name: str) -> EngineAddress | None:
-    from docker.context import ContextAPI
-    from docker.errors import DockerException
+def _config_directory() -> str:
+    return os.environ.get("DOCKER_CONFIG") or f"{os.environ.get('HOME', '')}/.docker"
 
+
+def _of_context(name: str) -> EngineAddress:
+    """What ``docker context create`` wrote.
+
+    The docker package finds it only beside a config.json, which nothing writes until a context is
+    made the current one.
+    """
+    place = Path(_config_directory(), "contexts")
+    identity = hashlib.sha256(name.encode()).hexdigest()
     try:
-        context = ContextAPI.get_context(name)
-    except (DockerException, OSError, ValueError):  # one that cannot be read
-        return None
-    if context is None or not context.Host:
-        return None
-    tls = context.TLSConfig
-    authority = getattr(tls, "ca_cert", None) if tls else None
+        said = json.loads((place / "meta" / identity / "meta.json").read_bytes())
+        endpoint = said["Endpoints"]["docker"]
+        url = _without_path(endpoint["Host"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DockerDown(
+            f"the docker context {name!r} cannot be read",
+            detail=str(error),
+            hint="docker context ls",
+        ) from None
+    certificates = place / "tls" / identity / "docker"
     return EngineAddress(
-        url=_without_path(context.Host),
+        url=url,
         origin=f"docker context {name}",
-        certificates=str(Path(authority).parent) if authority else "",
-        verify=bool(getattr(tls, "verify", True)),
+        certificates=str(certificates) if (certificates / "ca.pem").is_file() else "",
+        verify=not endpoint.get("SkipTLSVerify", False),
     )

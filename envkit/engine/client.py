@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from envkit.engine.address import EngineAddress, engine_address
 from envkit.engine.words import in_our_words
-from envkit.errors import DockerDown, ImageFailed
+from envkit.errors import ImageFailed
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -46,11 +46,8 @@ def knock(address: EngineAddress) -> None:
     """Connect once: the docker package leaves a socket open when this fails, and hides why.
 
     Raises:
-        DockerDown: What names it does not exist.
         OSError: Nobody is there.
     """
-    if not address.url:
-        raise DockerDown(f"there is no {address.origin}", hint="docker context ls")
     if address.socket:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
             sock.settimeout(_KNOCK_S)

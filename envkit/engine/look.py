@@ -21,7 +21,7 @@ from envkit.engine.words import from_engine, unreachable
 from envkit.errors import DockerDown, EnvkitError
 from envkit.model import FoundImage
 
-__all__ = ["EngineFacts", "answers", "look"]
+__all__ = ["EngineFacts", "SocketConnection", "answers", "look"]
 
 _LIMIT_S = 3.0
 _MARK = "envkit.image"
@@ -74,7 +74,7 @@ def answers(address: EngineAddress, limit: float = _LIMIT_S) -> bool:
     """
     try:
         if address.socket:
-            with contextlib.closing(_SocketConnection(address.socket, limit)) as connection:
+            with contextlib.closing(SocketConnection(address.socket, limit)) as connection:
                 connection.request("GET", "/_ping")
                 return connection.getresponse().status == 200
         from envkit.engine.client import new_client
@@ -85,7 +85,9 @@ def answers(address: EngineAddress, limit: float = _LIMIT_S) -> bool:
         return False
 
 
-class _SocketConnection(HTTPConnection):
+class SocketConnection(HTTPConnection):
+    """HTTP over a Unix socket, with a limit on every wait."""
+
     def __init__(self, path: str, limit: float = _LIMIT_S) -> None:
         super().__init__("localhost", timeout=limit)
         self._path = path
@@ -97,7 +99,7 @@ class _SocketConnection(HTTPConnection):
 
 
 def _over_socket(path: str, names: Sequence[str], repository: str) -> tuple[FoundImage, ...]:
-    with contextlib.closing(_SocketConnection(path)) as connection:
+    with contextlib.closing(SocketConnection(path)) as connection:
 
         def get(what: str, image: str = "") -> Any:
             connection.request("GET", what)

@@ -163,8 +163,9 @@ def _denied(text: str, image: str) -> EnvkitError:
 
 def _tag_unknown(text: str, image: str) -> EnvkitError:
     repository, _, tag = image.rpartition(":")
+    digest = "@" in image
     return ImageTagUnknown(
-        f"the registry has no {repository} with the tag {tag!r}",
+        f"there is no {image}" if digest else f"there is no tag {tag!r} of {repository}",
         detail=text,
         hint="set version or image in the service's table to one that exists",
     )
@@ -192,12 +193,20 @@ _WORDINGS: tuple[tuple[str, Callable[[str, str], EnvkitError]], ...] = (
     (r"no space left on device|disk quota exceeded", _disk_full),
     (r"all ports are allocated|no (more )?(free|available) ports?", _ports),
     (r"toomanyrequests|rate limit|429 Too Many", _rate_limit),
-    (r"no matching manifest|does not match the (specified|expected) platform", _platform),
+    (
+        r"no matching manifest|does not match the (specified|expected) platform"
+        r"|no match for (current )?platform|no image found in (image index|manifest list)",
+        _platform,
+    ),
     (r"exec format error", _platform),
     (r"unable to start container process|unable to find user|no such user", _not_startable),
-    (r"manifest (for \S+ )?(not found|unknown)|manifest unknown|tag \S+ not found", _tag_unknown),
     (
-        r"pull access denied|denied: requested access|unauthorized|authentication required"
+        r"manifest (for \S+ )?(not found|unknown)|manifest unknown|tag \S+ not found"
+        r"|failed to resolve reference \S+ \S+: not found",
+        _tag_unknown,
+    ),
+    (
+        r"pull access denied|requested access to the resource|unauthorized|authentication required"
         r"|no basic auth credentials|repository \S+ (does not exist|not found)|name unknown"
         r"|403 Forbidden|401 Unauthorized",
         _denied,

@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from msgspec import structs
+
 from envkit.model import (
+    ComposeRecipe,
     ContainerRecipe,
     Endpoint,
     FoundImage,
@@ -105,6 +108,23 @@ def _container(settings: ServiceSettings, image: FoundImage) -> ContainerRecipe:
         },
         files=files,
         data=() if image.volumes else ("/var/lib/clickhouse",),
+    )
+
+
+def _compose(settings: ServiceSettings, image: FoundImage) -> ComposeRecipe:
+    container = _container(settings, image)
+    environment = {"CLICKHOUSE_USER": "{user}", "CLICKHOUSE_DB": "{database}"}
+    return ComposeRecipe(
+        container=structs.replace(container, environment=container.environment | environment),
+        # Not 127.0.0.1: there the server that runs the init scripts answers, too. A proxy that the
+        # engine gives to its containers is not for this.
+        ready='http_proxy= wget -q --spider "http://$HOSTNAME:8123/ping"',
+        credentials={
+            "user": ("CLICKHOUSE_USER", "default"),
+            "password": ("CLICKHOUSE_PASSWORD", "clickhouse"),
+            # None: a database of another name would cost a second start of the server.
+            "database": ("CLICKHOUSE_DB", ""),
+        },
     )
 
 
@@ -247,6 +267,7 @@ SPEC = Service(
     process=_process,
     image=Image(official="clickhouse/clickhouse-server", version="25.8", built="envkit/clickhouse"),
     container=_container,
+    compose=_compose,
     greet=_greet,
     create=_create,
     drop=_drop,

@@ -6,7 +6,10 @@ import signal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from msgspec import structs
+
 from envkit.model import (
+    ComposeRecipe,
     ContainerRecipe,
     Endpoint,
     FoundImage,
@@ -151,10 +154,32 @@ def _container(settings: ServiceSettings, image: FoundImage) -> ContainerRecipe:
         environment=environment,
         command=("postgres", *(f"-c{name}={value}" for name, value in parameters.items())),
         files={_PASSWORD_FILE: "{password}"},
-        # Since 18 the image declares the directory above, and data of all versions lies below it.
-        data=() if image.volumes else (image.environment.get("PGDATA", "/var/lib/postgresql"),),
+        data=() if image.volumes else (_data_directory(image),),
         # For those who set dynamic_shared_memory_type to what needs it: 64 MB are soon too small.
         shm_size="256m",
+    )
+
+
+def _data_directory(image: FoundImage) -> str:
+    if "PGDATA" in image.environment:
+        return image.environment["PGDATA"]
+    # Since 18 the image declares the directory above, and data of all versions lies below it.
+    older = 0 < _major(image.version) < 18
+    return "/var/lib/postgresql/data" if older else "/var/lib/postgresql"
+
+
+def _compose(settings: ServiceSettings, image: FoundImage) -> ComposeRecipe:
+    container = _container(settings, image)
+    environment = {"POSTGRES_USER": "{user}", "POSTGRES_DB": "{database}"}
+    return ComposeRecipe(
+        container=structs.replace(container, environment=container.environment | environment),
+        # Over TCP: the server that runs the init scripts listens on its socket only.
+        ready='pg_isready -q -h 127.0.0.1 -U "$POSTGRES_USER" -d "$POSTGRES_DB"',
+        credentials={
+            "user": ("POSTGRES_USER", "postgres"),
+            "password": ("POSTGRES_PASSWORD", "postgres"),
+            "database": ("POSTGRES_DB", "test"),
+        },
     )
 
 
@@ -319,6 +344,7 @@ SPEC = Service(
     process=_process,
     image=Image(official="postgres", version="18", built="envkit/postgres"),
     container=_container,
+    compose=_compose,
     greet=_greet,
     create=_create,
     drop=_drop,

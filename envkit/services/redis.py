@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from envkit.errors import LeaseLimit
 from envkit.model import (
+    ComposeRecipe,
     ContainerRecipe,
     Endpoint,
     FoundImage,
@@ -49,12 +50,30 @@ _CONF: dict[str, Any] = {
 }
 
 
+_CONTAINER_PLACE: dict[str, Any] = {
+    "bind": "* -::*",
+    "port": 6379,
+    "dir": "/data",
+    "databases": 256,
+}
 _CONTAINER_CONF = "/etc/envkit/redis.conf"
+_PASSWORD_FILE = "/etc/envkit/password"  # noqa: S105 - where it lies
+
+# The password is somebody's own and may have quotes in it; from the standard input, because
+# arguments are public. Images of Valkey have the same entrypoint.
+_COMPOSE_START = f"""\
+conf=$(cat {_CONTAINER_CONF})
+password=$(sed 's/["\\\\]/\\\\&/g' "$REDIS_PASSWORD_FILE")
+exec docker-entrypoint.sh - <<END
+$conf
+requirepass "$password"
+END
+"""
 
 
 def _conf(settings: ServiceSettings, place: dict[str, Any]) -> str:
     lines = []
-    for name, value in (place | _CONF | dict(settings.settings)).items():
+    for name, value in (place | dict(settings.settings)).items():
         text = ("yes" if value else "no") if isinstance(value, bool) else str(value)
         # redis.conf: one argument in double quotes, backslash escapes; `save "3600 1"` takes two,
         # so only what needs quotes gets them
@@ -66,7 +85,7 @@ def _conf(settings: ServiceSettings, place: dict[str, Any]) -> str:
 
 def _container(settings: ServiceSettings, image: FoundImage) -> ContainerRecipe:
     """After https://hub.docker.com/_/redis; https://hub.docker.com/r/valkey/valkey is alike."""
-    conf = _conf(settings, {"bind": "* -::*", "port": 6379, "dir": "/data", "databases": 256})
+    conf = _conf(settings, _CONTAINER_PLACE | _CONF)
     return ContainerRecipe(
         port=6379,
         # Without the program's name, which the image's own entrypoint knows best.
@@ -76,10 +95,30 @@ def _container(settings: ServiceSettings, image: FoundImage) -> ContainerRecipe:
     )
 
 
+def _compose(settings: ServiceSettings, image: FoundImage) -> ComposeRecipe:
+    # Without a password, which stands in a file of its own.
+    fixed = {name: value for name, value in _CONF.items() if name != "requirepass"}
+    return ComposeRecipe(
+        container=ContainerRecipe(
+            port=6379,
+            environment={"REDIS_PASSWORD_FILE": _PASSWORD_FILE},
+            command=("sh", "-c", _COMPOSE_START),
+            files={
+                _CONTAINER_CONF: _conf(settings, _CONTAINER_PLACE | fixed),
+                _PASSWORD_FILE: "{password}",
+            },
+            data=() if image.volumes else ("/data",),
+        ),
+        # The program ends with 0 also if the server is loading its data or refuses the password.
+        ready='test "$(REDISCLI_AUTH="$(cat "$REDIS_PASSWORD_FILE")" redis-cli ping)" = PONG',
+        credentials={"password": ("REDIS_PASSWORD", "redis")},
+    )
+
+
 def _process(settings: ServiceSettings, _: FoundProgram) -> ProcessRecipe:
     return ProcessRecipe(
         arguments=("{program}", "{run}/redis.conf"),
-        files={"{run}/redis.conf": _conf(settings, _PLACE)},
+        files={"{run}/redis.conf": _conf(settings, _PLACE | _CONF)},
         stop_signal=signal.SIGKILL,  # nothing to save, nothing shared: SIGTERM only takes longer
     )
 
@@ -286,6 +325,7 @@ SPEC = Service(
     process=_process,
     image=Image(official="redis", version="8", built="envkit/redis"),
     container=_container,
+    compose=_compose,
     greet=_greet,
     create=_create,
     drop=_drop,

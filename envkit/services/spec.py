@@ -10,6 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from envkit.model import (
+    ComposeRecipe,
     ContainerRecipe,
     Endpoint,
     FoundImage,
@@ -77,6 +78,7 @@ class Service(Struct, frozen=True, kw_only=True):
         process: Settings and program to the recipe for a plain process.
         image: Where its container images come from.
         container: Settings and image to the recipe for a container.
+        compose: Settings and image to the recipe for Docker Compose.
         greet: One round trip in the service's own protocol with credentials; raises until the
             server answers. Takes an address and a limit in seconds.
         create: Make a namespace with this name, and write on it whose it is (`Owner.text`).
@@ -97,6 +99,7 @@ class Service(Struct, frozen=True, kw_only=True):
     process: Callable[[ServiceSettings, FoundProgram], ProcessRecipe]
     image: Image
     container: Callable[[ServiceSettings, FoundImage], ContainerRecipe]
+    compose: Callable[[ServiceSettings, FoundImage], ComposeRecipe]
     greet: Callable[[Address, float], Greeting]
     create: Callable[[Address, str, ServiceSettings, str], Namespace]
     drop: Callable[[Address, Namespace], None]

@@ -4,26 +4,71 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+import redis
+from redis.exceptions import NoPermissionError
 
 from envkit import api, config
+from envkit.errors import ExtraMissing
 from envkit.keeper.client import Client, connect
-from envkit.model import SERVICES, Lease, ServiceName, Settings
+from envkit.model import SERVICES, BackendName, Lease, ServiceName, Settings
 
-Write = Callable[[Any], None]
-Read = Callable[[Any], object]
+if TYPE_CHECKING:
+    from tests.conftest import Engine
+
+
+def _of_wheels(_: pytest.FixtureRequest) -> dict[str, str]:
+    return {}
+
+
+def _in_engine(request: pytest.FixtureRequest) -> dict[str, str]:
+    request.getfixturevalue("images")
+    engine: Engine = request.getfixturevalue("engine")
+    return engine.environment
+
+
+#: Backend to what finds it: skips saying what it lacks, or gives the variables that lead to it.
+BACKENDS: dict[BackendName, Callable[[pytest.FixtureRequest], dict[str, str]]] = {
+    "embedded": _of_wheels,
+    "docker": _in_engine,
+}
+# Redis is cheap as a process, so each lease has one of its own; elsewhere leases share one.
+ON_OWN_REDIS: list[BackendName] = ["embedded"]
+ON_SHARED_REDIS = [name for name in BACKENDS if name not in ON_OWN_REDIS]
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> Iterator[BackendName]:
+    """Each backend, with an environment that leads to it."""
+    chosen: BackendName = request.param
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in BACKENDS[chosen](request).items():
+            patch.setenv(name, value)
+        yield chosen
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """One keeper for the whole module, with a project of its own."""
-    root = tmp_path_factory.mktemp("contract")
-    (root / "envkit.toml").write_text("")
+def root(backend: BackendName, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project that takes everything from the backend."""
+    made = tmp_path_factory.mktemp(backend)
+    (made / "envkit.toml").write_text(f'backend = "{backend}"\n')
+    return made
+
+
+@pytest.fixture(scope="module")
+def client(root: Path) -> Iterator[Client]:
+    """One keeper for all tests of a backend."""
     loaded = config.load(root)
     with connect(loaded.root, loaded.settings) as made:
+        try:
+            made.start(SERVICES)
+        except ExtraMissing as error:
+            pytest.skip(error.observed)
         yield made
 
 
@@ -180,25 +225,148 @@ def test_postgres_lease_is_dropped_although_somebody_is_still_connected(client: 
     connection.close()
 
 
+# -- Redis: a server for each lease, or a database of a shared one ---------------------------------
+
+own_redis = pytest.mark.parametrize("backend", ON_OWN_REDIS, indirect=True, scope="module")
+shared_redis = pytest.mark.parametrize("backend", ON_SHARED_REDIS, indirect=True, scope="module")
+
+
+def listener_to_news(client: redis.Redis) -> Any:
+    listener: Any = client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+    listener.subscribe("news")
+    listener.get_message(timeout=1)
+    return listener
+
+
+@own_redis
 def test_redis_pubsub_and_flushall_stay_within_the_lease(
     lease: Callable[..., api.Services],
 ) -> None:
     one, two = (lease("redis").redis.client(decode_responses=True) for _ in range(2))
     two.set("mark", "ours")
-    listener: Any = two.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
-    listener.subscribe("news")
-    listener.get_message(timeout=1)
+    listener = listener_to_news(two)
     one.flushall()
     assert one.publish("news", "hello") == 0
     assert two.get("mark") == "ours"
     listener.close()
 
 
-def test_superuser_is_given_when_asked_for(tmp_path_factory: pytest.TempPathFactory) -> None:
+@shared_redis
+def test_redis_pubsub_crosses_leases_that_share_a_server(
+    lease: Callable[..., api.Services],
+) -> None:
+    one, two = (lease("redis").redis.client(decode_responses=True) for _ in range(2))
+    listener = listener_to_news(two)
+    assert one.publish("news", "hello") == 1
+    listener.close()
+
+
+@shared_redis
+def test_redis_flushall_is_refused_where_it_would_reach_others(
+    lease: Callable[..., api.Services],
+) -> None:
+    one, two = (lease("redis").redis.client(decode_responses=True) for _ in range(2))
+    two.set("mark", "ours")
+    with pytest.raises(NoPermissionError, match=r"(?i)no permissions"):
+        one.flushall()
+    assert two.get("mark") == "ours"
+
+
+@shared_redis
+def test_redis_flushdb_empties_the_lease_alone(lease: Callable[..., api.Services]) -> None:
+    one, two = (lease("redis").redis.client(decode_responses=True) for _ in range(2))
+    one.set("mark", "mine")
+    two.set("mark", "ours")
+    one.flushdb()
+    assert (one.dbsize(), two.get("mark")) == (0, "ours")
+
+
+@pytest.fixture
+def neighbours(lease: Callable[..., api.Services]) -> tuple[redis.Redis, redis.Redis, str]:
+    """A client of one lease with the key "mine", one of another with "ours", and its database."""
+    one, two = lease("redis").redis, lease("redis").redis
+    first, second = one.client(decode_responses=True), two.client(decode_responses=True)
+    first.set("mine", "1")
+    second.set("ours", "2")
+    return first, second, two.database
+
+
+# With {other} for the number of the other lease's database.
+INTRUSIONS = [
+    "SELECT {other}",
+    "SELECT 0",
+    "MOVE mine {other}",
+    "COPY mine stolen DB {other}",
+    "SWAPDB {own} {other}",
+    "EVAL return(redis.call('SELECT',ARGV[1])) 0 {other}",
+    "EVAL return(redis.call('MOVE',KEYS[1],ARGV[1])) 1 mine {other}",
+    "EVAL return(redis.call('FLUSHALL')) 0",
+    "ACL SETUSER default nopass",
+    "CONFIG SET databases 1",
+    "CLIENT KILL TYPE normal",
+    "MONITOR",
+    "SHUTDOWN NOSAVE",
+]
+
+
+@shared_redis
+@pytest.mark.parametrize("command", INTRUSIONS)
+def test_redis_lease_cannot_reach_beyond_its_database(
+    neighbours: tuple[redis.Redis, redis.Redis, str], command: str
+) -> None:
+    first, second, other = neighbours
+    own = str(first.connection_pool.connection_kwargs["db"])
+    words = [word.format(own=own, other=other) for word in command.split(" ")]
+    with pytest.raises(redis.ResponseError, match=r"(?i)no permissions|NOPERM|not allowed"):
+        first.execute_command(*words)  # type: ignore[no-untyped-call]
+    assert (first.keys(), second.keys()) == (["mine"], ["ours"])
+
+
+@shared_redis
+def test_redis_password_of_a_lease_opens_no_other_database(
+    lease: Callable[..., api.Services],
+) -> None:
+    one, two = lease("redis").redis.endpoint, lease("redis").redis.endpoint
+    url = one.url.removesuffix(f"/{one.database}") + f"/{two.database}"
+    stranger = redis.Redis.from_url(url)
+    with stranger, pytest.raises(redis.ResponseError, match=r"(?i)no permissions"):
+        stranger.ping()
+
+
+@shared_redis
+def test_many_redis_leases_at_once_get_different_databases(client: Client) -> None:
+    with ThreadPoolExecutor(30) as pool:
+        taken = list(pool.map(lambda _: client.take(["redis"]), range(30)))
+    databases = {one.endpoints["redis"].database for one in taken}
+    for one in taken:
+        client.release(one.id)
+    assert len(databases) == 30
+    assert "0" not in databases  # where the leases are written down
+
+
+@shared_redis
+def test_redis_lease_begins_empty_in_a_database_that_was_used_before(client: Client) -> None:
+    # More than there are databases, so that each is used again.
+    for _ in range(300):
+        taken = client.take(["redis"])
+        with redis.Redis.from_url(taken.endpoints["redis"].url) as connection:
+            assert connection.dbsize() == 0
+            connection.set("mark", "ours")
+        client.release(taken.id)
+
+
+def test_superuser_is_given_when_asked_for(
+    backend: BackendName, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     root = tmp_path_factory.mktemp("superuser")
-    (root / "envkit.toml").write_text("[postgres]\nsuperuser = true\n")
+    (root / "envkit.toml").write_text(f'backend = "{backend}"\npostgres.superuser = true\n')
     with api.lease("postgres", root=root) as leased, leased.postgres.connect() as connection:
         row = connection.execute(
             "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
         ).fetchone()
     assert row == (True,)
+
+
+def test_lease_names_its_backend(lease: Callable[..., api.Services], backend: BackendName) -> None:
+    leased = lease(*SERVICES)
+    assert {leased[service].endpoint.backend for service in SERVICES} == {backend}

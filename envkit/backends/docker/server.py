@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from envkit.backends.docker.labels import labels_of, remove
@@ -191,6 +192,7 @@ class ContainerServer:
             self._site.containers.gone(self._name)
 
     def _described(self) -> DockerContainer:
+        _make_sure_of_a_home()
         from testcontainers.core.config import testcontainers_config
         from testcontainers.core.container import DockerContainer
 
@@ -354,6 +356,14 @@ def prepare(
         address=address,
         site=site,
     )
+
+
+def _make_sure_of_a_home() -> None:
+    """Testcontainers looks for its properties there when it is imported, and fails without one."""
+    try:
+        Path.home()
+    except RuntimeError:  # no HOME, and a user without a name
+        os.environ["HOME"] = "/"
 
 
 @functools.cache
