@@ -81,7 +81,8 @@ class Tap:
     def _pass(self, source: socket.socket, target: socket.socket, watched: bool) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
-                if watched:
+                if watched and self._moments:
+                    data = _whole(data, source)  # or who is killed now would cut it off
                     self._act(data)
                 target.sendall(data)
         for one in (source, target):
@@ -94,6 +95,17 @@ class Tap:
             if re.match(moment[0], line):
                 self._moments.remove(moment)
                 moment[1]()
+
+
+def _whole(data: bytes, source: socket.socket) -> bytes:
+    """A request with all of its body, from how it begins."""
+    head, found, body = data.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+    missing = int(length[1]) - len(body) if found and length else 0
+    while missing > 0 and (more := source.recv(missing)):
+        data += more
+        missing -= len(more)
+    return data
 
 
 class Registry:

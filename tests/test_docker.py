@@ -123,15 +123,8 @@ def test_tests_in_a_container_reach_servers_by_their_own_addresses(
     volumes = {path: {"bind": path, "mode": "ro"} for path in shown if Path(path).exists()}
     volumes[str(on_engine.root)] = {"bind": str(on_engine.root), "mode": "rw"}
     volumes[socket] = {"bind": "/var/run/docker.sock", "mode": "rw"}
-    command = (
-        "-m",
-        "envkit",
-        "run",
-        "--",
-        "python",
-        "-c",
-        f"{SET}; print(os.environ['REDIS_URL'])",
-    )
+    program = f"{SET}; print(os.environ['REDIS_URL'])"
+    command = ["-m", "envkit", "run", "--", sys.executable, "-c", program]
     container = local_engine.client.containers.run(
         engines().REDIS,
         command,

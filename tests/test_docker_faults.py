@@ -26,9 +26,7 @@ pytest_plugins = ["tests.engines", "tests.taps"]
 LIMIT_S = 12
 MOMENTS = {
     "create": r"POST \S+/containers/create",
-    "files": r"PUT \S+/archive",
     "start": r"POST \S+/start",
-    "look": r"GET \S+/containers/\S+/json",
     "logs": r"GET \S+/logs",
     "wait": r"POST \S+/wait",
 }
