@@ -317,8 +317,9 @@ class FoundImage(Struct, frozen=True, kw_only=True):
 class ContainerRecipe(Struct, frozen=True, kw_only=True):
     """How a server runs in a container of the official image's interface.
 
-    ``{user}`` and ``{password}`` are replaced in file contents. Passwords belong into files only:
-    anybody who may ask the engine can read arguments and environment.
+    ``{user}`` and ``{password}`` are replaced in file contents and in the environment. Passwords
+    belong into files wherever the image reads them: anybody who may ask the engine can read
+    arguments and environment.
 
     Attributes:
         port: That the server listens on inside.

@@ -75,6 +75,10 @@ _USERS_XML = """\
 """
 
 
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
 _PROFILE_XML = "<clickhouse><profiles><default>%s</default></profiles></clickhouse>\n"
 _PASSWORD_FILE = "/etc/envkit/password"  # noqa: S105 - where it lies
 
@@ -98,10 +102,13 @@ def _container(settings: ServiceSettings, image: FoundImage) -> ContainerRecipe:
     files = {_PASSWORD_FILE: "{password}"}
     if settings.settings:
         files["/etc/clickhouse-server/users.d/envkit.xml"] = _PROFILE_XML % _profile(settings)
+    # Images before 24.1 read no file (https://github.com/ClickHouse/ClickHouse/pull/58583).
+    reads_file = not image.version or _numbers(image.version) >= (24, 1)
     return ContainerRecipe(
         port=8123,
         environment={
             "CLICKHOUSE_USER": "default",
+            **({} if reads_file else {"CLICKHOUSE_PASSWORD": "{password}"}),
             "CLICKHOUSE_PASSWORD_FILE": _PASSWORD_FILE,
             "CLICKHOUSE_DEFAULT_ACCESS_MANAGEMENT": "1",
             "TZ": "UTC",

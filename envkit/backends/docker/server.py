@@ -30,6 +30,7 @@ from envkit.errors import (
     DockerDiskFull,
     DockerDown,
     EngineLost,
+    EngineRefused,
     EnvkitError,
     ImagePlatform,
     KeeperStartFailed,
@@ -50,6 +51,14 @@ _CALL_LIMIT_S = 10  # for what an engine does in milliseconds
 _WORK_LIMIT_S = 120  # for what takes long on a busy machine; see `_patiently`
 _LOOK_AFTER_S = 1.0
 _LOST_LIMIT_S = 1.0
+_TRIES = 5
+# What engines say when they trip over themselves or over somebody else: the port they picked was
+# taken meanwhile; the list of interfaces changed while they read it (moby 20.10, many starts at
+# once).
+_RACES = (
+    r"port is already allocated|address already in use|ports are not available"
+    r"|could not find bridge \S+: route ip\+net: no such network interface"
+)
 _PUBLISH_LIMIT_S = 5.0
 _PUBLISH_PAUSE_S = 0.01
 
@@ -103,8 +112,7 @@ class ContainerServer:
             PortsExhausted, DockerDiskFull, ImagePlatform, EngineRefused: As the engine says.
         """
         try:
-            with in_our_words(self._address.url, self._image.reference):
-                wrapped = self._patiently(self._make)
+            wrapped = self._made_in_spite_of_races()
         except EnvkitError as error:
             self._engine_lost = isinstance(error, (DockerDown, EngineLost))
             self.stop()
@@ -115,6 +123,18 @@ class ContainerServer:
             self.stop()
             raise
         threading.Thread(target=self._follow, args=(wrapped,), daemon=True).start()
+
+    def _made_in_spite_of_races(self) -> Any:
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                with in_our_words(self._address.url, self._image.reference):
+                    return self._patiently(self._make)
+            except EngineRefused as error:
+                if tries == _TRIES or not re.search(_RACES, error.detail):
+                    raise
+                self._remove()
 
     def _make(self) -> Any:
         made = self._made = self._described()
@@ -182,6 +202,9 @@ class ContainerServer:
         self.ended.set()
         if self._engine_lost and not answers(self._address, _LOST_LIMIT_S):
             return
+        self._remove()
+
+    def _remove(self) -> None:
         if self._made is None:
             self._site.containers.gone(self._name)
             return
@@ -212,7 +235,8 @@ class ContainerServer:
         made.with_name(self._name)
         if recipe.command:
             made.with_command(list(recipe.command))
-        made.with_envs(**recipe.environment)
+        for name, value in recipe.environment.items():
+            made.with_env(name, _fill(value, self._values))
         for path, content in recipe.files.items():
             # Readable for all, because images drop their rights before they read: in a container
             # there is nobody else.
