@@ -20,17 +20,19 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import docker
 import pytest
-from docker.errors import APIError, DockerException, ImageNotFound
+from docker.errors import APIError, ImageNotFound
 
 from envkit.keeper.record import name_of
-from tests.conftest import Project
 
-# Read now: the suite hides the engine from tests that are not about it.
-MAIN = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+if TYPE_CHECKING:
+    from envkit.backends.images import Built
+    from tests.conftest import Engine as TheEngine
+    from tests.conftest import Project
+
 REQUIRED = os.environ.get("TEST_DOCKER") == "require"
 REDIS, POSTGRES, CLICKHOUSE = "envkit/redis:9", "envkit/postgres:18", "envkit/clickhouse:26.9"
 
@@ -83,12 +85,12 @@ class Engine:
             return False
         return True
 
-    def take(self, *images: str) -> None:
-        """Copy images from this machine's engine."""
-        for image in images:
-            if not self.has(image):
-                self.client.images.load(b"".join(main_engine().client.images.get(image).save()))
-                self.client.api.tag(main_engine().client.images.get(image).id, image)
+    def take(self, source: Engine, image: str) -> None:
+        """Copy an image from another engine, if it is not here."""
+        if not self.has(image):
+            found = source.client.images.get(image)
+            self.client.images.load(b"".join(found.save()))
+            self.client.api.tag(found.id, image)
 
     def build(self, tag: str, dockerfile: str) -> str:
         """An image from a few lines."""
@@ -124,11 +126,6 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes, mode: int = 0o644) -> 
     entry = tarfile.TarInfo(name)
     entry.size, entry.mode = len(content), mode
     tar.addfile(entry, io.BytesIO(content))
-
-
-@functools.cache
-def main_engine() -> Engine:
-    return Engine(MAIN)
 
 
 class OwnEngine(Engine):
@@ -267,21 +264,18 @@ def _needs_root() -> None:
 
 
 @pytest.fixture(scope="session")
-def engine() -> Engine:
+def local_engine(engine: TheEngine, images: list[Built]) -> Iterator[Engine]:
     """This machine's engine, with the images that ``envkit images build`` makes."""
-    found = main_engine()
-    try:
-        found.client.ping()
-    except (DockerException, OSError) as error:
-        cannot(f"no container engine answers at {found.url}: {error}")
+    found = Engine(engine.address.url)
     for image in (REDIS, POSTGRES, CLICKHOUSE):
         if not found.has(image):
             cannot(f"the engine at {found.url} has no {image}: envkit images build")
-    return found
+    yield found
+    found.client.close()
 
 
 @pytest.fixture(scope="session")
-def _own_engine(engine: Engine) -> Iterator[OwnEngine]:
+def _own_engine(local_engine: Engine) -> Iterator[OwnEngine]:
     _needs_root()
     number = random.SystemRandom().randrange(1, 65536)
     bridge, network = f"ek{number}", f"10.{200 + number % 50}.{number // 256}"
@@ -301,16 +295,16 @@ def _own_engine(engine: Engine) -> Iterator[OwnEngine]:
 
 
 @pytest.fixture
-def own_engine(_own_engine: OwnEngine) -> Iterator[OwnEngine]:
+def own_engine(_own_engine: OwnEngine, local_engine: Engine) -> Iterator[OwnEngine]:
     """An engine that the test may do anything to; it has the plain image of Redis."""
     _own_engine.start()
-    _own_engine.take(REDIS)
+    _own_engine.take(local_engine, REDIS)
     yield _own_engine
     _own_engine.empty()
 
 
 @pytest.fixture(scope="session")
-def distant_engine(engine: Engine) -> Iterator[OwnEngine]:
+def distant_engine(local_engine: Engine) -> Iterator[OwnEngine]:
     """An engine on another network, reached over TCP, that has three ports to publish."""
     _needs_root()
     number = random.SystemRandom().randrange(1, 65536)
@@ -331,7 +325,7 @@ def distant_engine(engine: Engine) -> Iterator[OwnEngine]:
         # No certificates: nobody else is on this network.
         made = OwnEngine("--host", f"tcp://{network}.2:2375", "--tls=false", namespace=namespace)
         made.start()
-        made.take(REDIS)
+        made.take(local_engine, REDIS)
         made.url = f"tcp://{network}.2:2375"
         yield made
     finally:
@@ -341,9 +335,9 @@ def distant_engine(engine: Engine) -> Iterator[OwnEngine]:
 
 
 @pytest.fixture
-def on_engine(project: Project, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Project:
+def on_engine(project: Project, local_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A project whose services run on this machine's engine; Redis, unless it says otherwise."""
-    return use(project, engine, monkeypatch)
+    return use(project, local_engine, monkeypatch)
 
 
 @pytest.fixture

@@ -81,7 +81,8 @@ class Tap:
     def _pass(self, source: socket.socket, target: socket.socket, watched: bool) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
-                if watched:
+                if watched and self._moments:
+                    data = _whole(data, source)  # or who is killed now would cut it off
                     self._act(data)
                 target.sendall(data)
         for one in (source, target):
@@ -94,6 +95,17 @@ class Tap:
             if re.match(moment[0], line):
                 self._moments.remove(moment)
                 moment[1]()
+
+
+def _whole(data: bytes, source: socket.socket) -> bytes:
+    """A request with all of its body, from how it begins."""
+    head, found, body = data.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+    missing = int(length[1]) - len(body) if found and length else 0
+    while missing > 0 and (more := source.recv(missing)):
+        data += more
+        missing -= len(more)
+    return data
 
 
 class Registry:
@@ -144,9 +156,9 @@ class Registry:
 
 
 @pytest.fixture
-def tap(engine: Engine) -> Iterator[Callable[[Engine], Tap]]:
+def tap(local_engine: Engine) -> Iterator[Callable[[Engine], Tap]]:
     """To be put in front of an engine."""
-    if not engine.url.startswith("unix://"):
+    if not local_engine.url.startswith("unix://"):
         pytest.skip("only what comes through a socket can be tapped")
     base = Path(tempfile.mkdtemp(prefix="ekt-", dir="/tmp"))
     made: list[Tap] = []
@@ -168,14 +180,16 @@ def _registry(directory: Path, *, closed: bool) -> Registry:
 
 
 @pytest.fixture(scope="session")
-def registry(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+def registry(local_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     made = _registry(tmp_path_factory.mktemp("registry"), closed=False)
     yield made
     made.close()
 
 
 @pytest.fixture(scope="session")
-def closed_registry(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+def closed_registry(
+    local_engine: Engine, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Registry]:
     """One that lets nobody in who is not "tester" with the password "secret"."""
     made = _registry(tmp_path_factory.mktemp("closed"), closed=True)
     yield made

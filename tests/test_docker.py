@@ -38,53 +38,64 @@ def engines() -> ModuleType:
 
 @pytest.mark.parametrize("variant", ["", "-ready"])
 def test_data_makes_a_round_trip_through_each_service(
-    on_engine: Project, engine: Engine, variant: str
+    on_engine: Project, local_engine: Engine, variant: str
 ) -> None:
     tables = (f'[{name}]\nimage = "envkit/{name}:{TAGS[name]}{variant}"\n' for name in SERVICES)
     on_engine.write("envkit.toml", "".join(tables))
     done = on_engine.envkit("run", "--", sys.executable, ROUND_TRIP)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("wrote and read") == 3
-    assert engine.left(on_engine, 0) == []
+    assert local_engine.left(on_engine, 0) == []
 
 
 def test_lease_after_a_killed_container_gets_a_new_server(
-    on_engine: Project, engine: Engine
+    on_engine: Project, local_engine: Engine
 ) -> None:
     assert on_engine.envkit("up").returncode == 0
-    first = engine.the_container(on_engine)
+    first = local_engine.the_container(on_engine)
     first.kill()
     done = on_engine.envkit("run", "--", sys.executable, "-c", SET)
     assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
-    assert engine.the_container(on_engine).id != first.id
+    assert local_engine.the_container(on_engine).id != first.id
 
 
 def test_lease_after_a_removed_container_gets_a_new_server(
-    on_engine: Project, engine: Engine
+    on_engine: Project, local_engine: Engine
 ) -> None:
     assert on_engine.envkit("up").returncode == 0
-    engine.the_container(on_engine).remove(force=True)
+    local_engine.the_container(on_engine).remove(force=True)
     done = on_engine.envkit("run", "--", sys.executable, "-c", SET)
     assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
 
 
-def test_down_leaves_nothing(on_engine: Project, engine: Engine, leftovers: Leftovers) -> None:
+def test_down_leaves_nothing(
+    on_engine: Project, local_engine: Engine, leftovers: Leftovers
+) -> None:
     assert on_engine.envkit("up").returncode == 0
-    assert engine.containers(on_engine)
+    assert local_engine.containers(on_engine)
     assert on_engine.envkit("down").returncode == 0
-    assert engine.left(on_engine, 0) == []
+    assert local_engine.left(on_engine, 0) == []
     assert leftovers.wait_until_none() == []
 
 
 @pytest.mark.parametrize("end", ["raise RuntimeError('a test of mine')", "import os; os._exit(3)"])
 def test_client_that_fails_leaves_nothing(
-    on_engine: Project, engine: Engine, leftovers: Leftovers, end: str
+    on_engine: Project, local_engine: Engine, leftovers: Leftovers, end: str
 ) -> None:
     program = on_engine.python(LEASE + f"    {end}\n")
     program.communicate(timeout=30)
     assert program.returncode != 0
-    assert engine.left(on_engine) == []
+    assert local_engine.left(on_engine) == []
     assert leftovers.wait_until_none() == []
+
+
+def test_services_make_no_volumes_and_no_networks(
+    on_own_engine: Project, own_engine: OwnEngine
+) -> None:
+    networks = [one.name for one in own_engine.client.networks.list()]
+    assert on_own_engine.envkit("up").returncode == 0
+    assert own_engine.client.volumes.list() == []
+    assert [one.name for one in own_engine.client.networks.list()] == networks
 
 
 def test_servers_of_an_engine_elsewhere_are_reached_at_its_address(
@@ -101,37 +112,35 @@ def test_servers_of_an_engine_elsewhere_are_reached_at_its_address(
 
 
 def test_tests_in_a_container_reach_servers_by_their_own_addresses(
-    on_engine: Project, engine: Engine
+    on_engine: Project, local_engine: Engine
 ) -> None:
     """With the engine's socket mounted, as CI runners have it."""
-    if not engine.url.startswith("unix://"):
+    if not local_engine.url.startswith("unix://"):
         pytest.skip("this engine has no socket to mount")
-    socket = engine.url.removeprefix("unix://")
+    socket = local_engine.url.removeprefix("unix://")
     # The image has no Python: this machine's comes with it.
     shown = {"/usr", "/lib", "/lib64", sys.base_prefix, sys.prefix, str(REPOSITORY)}
     volumes = {path: {"bind": path, "mode": "ro"} for path in shown if Path(path).exists()}
     volumes[str(on_engine.root)] = {"bind": str(on_engine.root), "mode": "rw"}
     volumes[socket] = {"bind": "/var/run/docker.sock", "mode": "rw"}
-    command = (
-        "-m",
-        "envkit",
-        "run",
-        "--",
-        "python",
-        "-c",
-        f"{SET}; print(os.environ['REDIS_URL'])",
-    )
-    said = engine.client.containers.run(
+    program = f"{SET}; print(os.environ['REDIS_URL'])"
+    command = ["-m", "envkit", "run", "--", sys.executable, "-c", program]
+    container = local_engine.client.containers.run(
         engines().REDIS,
-        [*command[:4], sys.executable, *command[5:]],
+        command,
         entrypoint=[sys.executable],
         working_dir=str(on_engine.root),
         environment={"ENVKIT_BACKEND": "docker", "HOME": "/tmp", "USER": "root"},
         volumes=volumes,
-        remove=True,
+        detach=True,
     )
+    try:
+        assert container.wait(timeout=30)["StatusCode"] == 0, container.logs().decode()
+        said = container.logs(stderr=False)
+    finally:
+        container.remove(force=True, v=True)
     word, url = said.decode().split()
     assert word == "True"
     assert urlsplit(url).port == 6379
     assert urlsplit(url).hostname not in ("127.0.0.1", "localhost")
-    assert engine.left(on_engine) == []
+    assert local_engine.left(on_engine) == []

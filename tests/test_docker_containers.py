@@ -51,14 +51,14 @@ def engines() -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def everything(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def everything(local_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A project that has all three services up, for tests that only look."""
     from tests.conftest import Project
 
     made = Project(tmp_path_factory.mktemp("everything"))
     made.write("envkit.toml", EVERYTHING)
     with pytest.MonkeyPatch.context() as patch:
-        engines().use(made, engine, patch)
+        engines().use(made, local_engine, patch)
         up = made.envkit("up")
         assert up.returncode == 0, up.stderr
         yield made
@@ -72,36 +72,38 @@ def keeper_of(project: Project) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_data_lies_on_a_tmpfs(everything: Project, engine: Engine, service: ServiceName) -> None:
-    container = engine.the_container(everything, service)
+def test_data_lies_on_a_tmpfs(
+    everything: Project, local_engine: Engine, service: ServiceName
+) -> None:
+    container = local_engine.the_container(everything, service)
     assert DIRECTORIES[service] in container.attrs["HostConfig"]["Tmpfs"]
     assert [one["Type"] for one in container.attrs["Mounts"] if one["Type"] != "tmpfs"] == []
 
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_only_loopback_reaches_a_server(
-    everything: Project, engine: Engine, service: ServiceName
+    everything: Project, local_engine: Engine, service: ServiceName
 ) -> None:
-    ports = engine.the_container(everything, service).attrs["NetworkSettings"]["Ports"]
+    ports = local_engine.the_container(everything, service).attrs["NetworkSettings"]["Ports"]
     assert [at["HostIp"] for bound in ports.values() if bound for at in bound] == ["127.0.0.1"]
 
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_engine_never_learns_a_password(
-    everything: Project, engine: Engine, service: ServiceName
+    everything: Project, local_engine: Engine, service: ServiceName
 ) -> None:
     # All of ours are 32 characters of base 32.
-    container = engine.the_container(everything, service)
+    container = local_engine.the_container(everything, service)
     shown = json.dumps([container.attrs["Config"], container.attrs["Args"]])
     assert re.findall(r"\b[a-z2-7]{32}\b", shown) == []
 
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_labels_say_whose_a_container_is(
-    everything: Project, engine: Engine, service: ServiceName
+    everything: Project, local_engine: Engine, service: ServiceName
 ) -> None:
     keeper = keeper_of(everything)
-    labels = engine.the_container(everything, service).labels
+    labels = local_engine.the_container(everything, service).labels
     assert labels["envkit.key"] == keeper["key"]
     assert labels["envkit.service"] == service
     assert json.loads(labels["envkit.owner"])["pid"] == keeper["pid"]
@@ -115,24 +117,29 @@ def test_settings_reach_the_server(everything: Project, service: ServiceName) ->
     assert program.communicate(timeout=30)[0] == f"{answer}\n"
 
 
-def test_memory_limit_reaches_the_container(everything: Project, engine: Engine) -> None:
-    host = engine.the_container(everything, "redis").attrs["HostConfig"]
+def test_memory_limit_reaches_the_container(everything: Project, local_engine: Engine) -> None:
+    host = local_engine.the_container(everything, "redis").attrs["HostConfig"]
     assert (host["Memory"], host["MemorySwap"]) == (64 * 2**20, 64 * 2**20)
 
 
-def test_shm_size_reaches_the_container(everything: Project, engine: Engine) -> None:
-    assert engine.the_container(everything, "postgres").attrs["HostConfig"]["ShmSize"] == 96 * 2**20
+def test_shm_size_reaches_the_container(everything: Project, local_engine: Engine) -> None:
+    assert (
+        local_engine.the_container(everything, "postgres").attrs["HostConfig"]["ShmSize"]
+        == 96 * 2**20
+    )
 
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_logs_show_what_the_server_prints(
-    everything: Project, engine: Engine, service: ServiceName
+    everything: Project, local_engine: Engine, service: ServiceName
 ) -> None:
-    printed = engine.the_container(everything, service).logs().decode()
+    printed = local_engine.the_container(everything, service).logs().decode()
     assert printed
     assert everything.envkit("logs", service).stdout.startswith(printed[:200])
 
 
-def test_status_names_the_containers(everything: Project, engine: Engine) -> None:
+def test_status_names_the_containers(everything: Project, local_engine: Engine) -> None:
     shown = {row["service"]: row["container"] for row in keeper_of(everything)["services"]}
-    assert shown == {name: engine.the_container(everything, name).short_id for name in SERVICES}
+    assert shown == {
+        name: local_engine.the_container(everything, name).short_id for name in SERVICES
+    }

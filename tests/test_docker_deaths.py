@@ -84,19 +84,19 @@ def watchdogs_of(keeper: int) -> list[int]:
     return found
 
 
-def what_is_left(engine: Engine, project: Project, leftovers: Leftovers) -> list[str]:
+def what_is_left(local_engine: Engine, project: Project, leftovers: Leftovers) -> list[str]:
     """After five seconds of containers, and after the end of whoever cleans up of anything."""
-    early = engine.left(project, LIMIT_S)
-    return [*early, *leftovers.wait_until_none(CLEANED_UP_S), *engine.left(project, 0)]
+    early = local_engine.left(project, LIMIT_S)
+    return [*early, *leftovers.wait_until_none(CLEANED_UP_S), *local_engine.left(project, 0)]
 
 
 @pytest.fixture(scope="module")
-def image(engine: Engine, registry: Registry) -> Iterator[str]:
+def image(local_engine: Engine, registry: Registry) -> Iterator[str]:
     """An image that is asked for in a registry at each start."""
-    made = registry.push(engine, engines().REDIS, "redis:9")
+    made = registry.push(local_engine, engines().REDIS, "redis:9")
     yield made
     with contextlib.suppress(Exception):  # a start that was killed may not have fetched it
-        engine.client.api.remove_image(made, force=True)
+        local_engine.client.api.remove_image(made, force=True)
 
 
 @pytest.fixture
@@ -111,16 +111,16 @@ def fetching(on_engine: Project, image: str) -> Project:
 class Bystander:
     """Another project, with a keeper of its own on the same engine."""
 
-    def __init__(self, project: Project, engine: Engine, places: dict[str, str]) -> None:
+    def __init__(self, project: Project, local_engine: Engine, places: dict[str, str]) -> None:
         self._project = project
-        self._engine = engine
-        self._places = places | {"DOCKER_HOST": engine.url, "ENVKIT_BACKEND": "docker"}
+        self._engine = local_engine
+        self._places = places | {"DOCKER_HOST": local_engine.url, "ENVKIT_BACKEND": "docker"}
         up = project.envkit("up", **self._places)
         assert up.returncode == 0, up.stderr
         said = project.envkit("export", "--format", "json", **self._places).stdout
         self._client: Any = redis.Redis.from_url(json.loads(said)["services"]["redis"]["url"])
         self._client.set("word", "kept")
-        self._before = [one.id for one in engine.containers(project)]
+        self._before = [one.id for one in local_engine.containers(project)]
 
     def check(self) -> None:
         assert [one.id for one in self._engine.containers(self._project)] == self._before
@@ -132,16 +132,17 @@ class Bystander:
 
 
 @pytest.fixture(scope="module")
-def _bystander(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bystander]:
+def _bystander(local_engine: Engine) -> Iterator[Bystander]:
     from tests.conftest import Project
 
     # Places of its own, or `leftovers` would take it for what the test has left.
     base = engines().short_directory()
     places = {f"XDG_{name}": str(base / name) for name in ("STATE_HOME", "RUNTIME_DIR")}
     (base / "RUNTIME_DIR").mkdir(mode=0o700)
-    project = Project(tmp_path_factory.mktemp("bystander"))
+    (base / "project").mkdir()
+    project = Project(base / "project")
     project.write("envkit.toml", 'services = ["redis"]\n')
-    made = Bystander(project, engine, places)
+    made = Bystander(project, local_engine, places)
     yield made
     made.close()
     engines().remove(base)
@@ -157,54 +158,54 @@ def bystander(_bystander: Bystander) -> Iterator[None]:
 @pytest.mark.usefixtures("bystander")
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_killed_client_leaves_no_container(
-    fetching: Project, engine: Engine, leftovers: Leftovers, moment: float
+    fetching: Project, local_engine: Engine, leftovers: Leftovers, moment: float
 ) -> None:
     program = fetching.python(LIFE)
     time.sleep(moment + random.Random(moment).uniform(0, 0.06))
     kill(program.pid)
     program.communicate()
-    assert what_is_left(engine, fetching, leftovers) == []
+    assert what_is_left(local_engine, fetching, leftovers) == []
 
 
 @pytest.mark.usefixtures("bystander")
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_killed_keeper_leaves_no_container(
-    fetching: Project, engine: Engine, leftovers: Leftovers, moment: float
+    fetching: Project, local_engine: Engine, leftovers: Leftovers, moment: float
 ) -> None:
     program = fetching.python(LIFE)
     keeper = keeper_of(program)
     time.sleep(moment + random.Random(moment).uniform(0, 0.06))
     kill(keeper)
     try:
-        assert what_is_left(engine, fetching, leftovers) == []
+        assert what_is_left(local_engine, fetching, leftovers) == []
     finally:
         kill(program.pid)
         program.communicate()
 
 
 def test_killed_keeper_leaves_no_container_of_any_service(
-    on_engine: Project, engine: Engine, leftovers: Leftovers
+    on_engine: Project, local_engine: Engine, leftovers: Leftovers
 ) -> None:
     on_engine.write("envkit.toml", "")
     program = on_engine.python(HOLD)
     keeper = keeper_of(program)
-    assert len(engine.containers(on_engine)) == 3
+    assert len(local_engine.containers(on_engine)) == 3
     kill(keeper)
-    assert what_is_left(engine, on_engine, leftovers) == []
+    assert what_is_left(local_engine, on_engine, leftovers) == []
     program.communicate("\n")
 
 
 @pytest.mark.parametrize("delay", [0.0, 1.5])
 def test_container_that_appears_after_the_death_of_its_keeper_is_removed(
     project: Project,
-    engine: Engine,
+    local_engine: Engine,
     leftovers: Leftovers,
     tap: Callable[[Engine], Tap],
     monkeypatch: pytest.MonkeyPatch,
     delay: float,
 ) -> None:
     """An engine does what it was asked to although nobody waits for the answer any more."""
-    between = tap(engine)
+    between = tap(local_engine)
     engines().use(project, between, monkeypatch)
     pids: list[int] = []
 
@@ -218,19 +219,21 @@ def test_container_that_appears_after_the_death_of_its_keeper_is_removed(
     pids.append(keeper_of(program))
     program.communicate(timeout=30)
     time.sleep(delay)
-    assert what_is_left(engine, project, leftovers) == []
-    assert created(engine, project, begun) == 1
+    assert what_is_left(local_engine, project, leftovers) == []
+    assert created(local_engine, project, begun) == 1
 
 
-def created(engine: Engine, project: Project, since: int) -> int:
+def created(local_engine: Engine, project: Project, since: int) -> int:
     """How many containers of a project's there have been."""
     filters = {"event": "create", "label": f"envkit.project={project.root}"}
     until = int(time.time()) + 1
-    return len(list(engine.client.events(since=since, until=until, filters=filters, decode=True)))
+    return len(
+        list(local_engine.client.events(since=since, until=until, filters=filters, decode=True))
+    )
 
 
 def test_keeper_killed_while_a_registry_is_silent_leaves_nothing(
-    on_engine: Project, engine: Engine, leftovers: Leftovers, silent_port: str
+    on_engine: Project, local_engine: Engine, leftovers: Leftovers, silent_port: str
 ) -> None:
     on_engine.write("envkit.toml", f'services = ["redis"]\nredis.image = "{silent_port}/redis:1"\n')
     program = on_engine.python(LIFE)
@@ -242,7 +245,7 @@ def test_keeper_killed_while_a_registry_is_silent_leaves_nothing(
 
 
 def test_client_killed_while_a_registry_is_silent_leaves_nothing(
-    on_engine: Project, engine: Engine, leftovers: Leftovers, silent_port: str
+    on_engine: Project, local_engine: Engine, leftovers: Leftovers, silent_port: str
 ) -> None:
     on_engine.write("envkit.toml", f'services = ["redis"]\nredis.image = "{silent_port}/redis:1"\n')
     program = on_engine.python(LIFE)
@@ -254,7 +257,7 @@ def test_client_killed_while_a_registry_is_silent_leaves_nothing(
 
 
 @pytest.fixture
-def orphaned(on_engine: Project, engine: Engine) -> Project:
+def orphaned(on_engine: Project, local_engine: Engine) -> Project:
     """A project whose keeper and watchdog were killed together, so that its container stays."""
     program = on_engine.python(HOLD)
     keeper = keeper_of(program)
@@ -265,30 +268,30 @@ def orphaned(on_engine: Project, engine: Engine) -> Project:
 
 
 def test_next_start_removes_what_keeper_and_watchdog_left(
-    orphaned: Project, engine: Engine, leftovers: Leftovers
+    orphaned: Project, local_engine: Engine, leftovers: Leftovers
 ) -> None:
     done = orphaned.envkit("run", "--", "true")
     assert done.returncode == 0, done.stderr
-    assert what_is_left(engine, orphaned, leftovers) == []
+    assert what_is_left(local_engine, orphaned, leftovers) == []
 
 
 @pytest.mark.usefixtures("bystander")
 def test_prune_removes_what_keeper_and_watchdog_left(
-    orphaned: Project, engine: Engine, leftovers: Leftovers
+    orphaned: Project, local_engine: Engine, leftovers: Leftovers
 ) -> None:
     pruned = orphaned.envkit("prune")
     assert pruned.returncode == 0, pruned.stderr
-    assert what_is_left(engine, orphaned, leftovers) == []
+    assert what_is_left(local_engine, orphaned, leftovers) == []
 
 
 def test_prune_leaves_the_containers_of_a_living_keeper_alone(
-    on_engine: Project, engine: Engine
+    on_engine: Project, local_engine: Engine
 ) -> None:
     program = on_engine.python(HOLD)
     keeper_of(program)
-    before = [one.id for one in engine.containers(on_engine)]
+    before = [one.id for one in local_engine.containers(on_engine)]
     assert on_engine.envkit("prune").returncode == 0
-    assert [one.id for one in engine.containers(on_engine)] == before
+    assert [one.id for one in local_engine.containers(on_engine)] == before
     program.communicate("\n")
 
 

@@ -26,9 +26,7 @@ pytest_plugins = ["tests.engines", "tests.taps"]
 LIMIT_S = 12
 MOMENTS = {
     "create": r"POST \S+/containers/create",
-    "files": r"PUT \S+/archive",
     "start": r"POST \S+/start",
-    "look": r"GET \S+/containers/\S+/json",
     "logs": r"GET \S+/logs",
     "wait": r"POST \S+/wait",
 }
@@ -64,10 +62,28 @@ def error_of(project: Project, *, prefix: Sequence[str] = ()) -> str:
 
 
 def test_missing_socket_is_an_engine_that_is_down(
-    project: Project, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    project: Project, local_engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = engines().Engine(f"unix://{tmp_path}/none.sock")
     assert "[docker.daemon.down]" in error_of(engines().use(project, gone, monkeypatch))
+
+
+def test_engine_over_tcp_that_is_not_there_is_named(
+    project: Project, closed_port: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines().use(project, engines().Engine(f"tcp://{closed_port}"), monkeypatch)
+    error = error_of(project)
+    assert "[docker.daemon.down]" in error
+    assert f"tcp://{closed_port}" in error
+
+
+def test_engine_over_tcp_that_does_not_answer_is_named(
+    project: Project, silent_port: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines().use(project, engines().Engine(f"tcp://{silent_port}"), monkeypatch)
+    error = error_of(project)
+    assert "[docker.daemon.down]" in error
+    assert f"tcp://{silent_port}" in error
 
 
 def test_stopped_engine_is_named(on_own_engine: Project, own_engine: OwnEngine) -> None:
@@ -85,9 +101,12 @@ def test_engine_that_hangs_is_named(on_own_engine: Project, own_engine: OwnEngin
 
 
 def test_socket_closed_to_this_user_is_named(
-    project: Project, engine: Engine, tap: Callable[[Engine], Tap], monkeypatch: pytest.MonkeyPatch
+    project: Project,
+    local_engine: Engine,
+    tap: Callable[[Engine], Tap],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    closed = tap(engine)
+    closed = tap(local_engine)
     Path(closed.url.removeprefix("unix://")).chmod(0)
     engines().use(project, closed, monkeypatch)
     # Root as others are: not above permissions.
@@ -183,7 +202,7 @@ def test_container_that_ends_at_once_is_named_with_its_last_words(
 
 
 def test_setting_that_a_server_refuses_is_shown_in_its_own_words(
-    on_engine: Project, engine: Engine
+    on_engine: Project, local_engine: Engine
 ) -> None:
     on_engine.write(
         "envkit.toml", 'services = ["postgres"]\npostgres.settings = { work_mem = "nonsense" }\n'
@@ -191,15 +210,15 @@ def test_setting_that_a_server_refuses_is_shown_in_its_own_words(
     error = error_of(on_engine)
     assert "[docker.container.exited]" in error
     assert 'invalid value for parameter "work_mem": "nonsense"' in error
-    assert engine.left(on_engine) == []
+    assert local_engine.left(on_engine) == []
 
 
-def test_server_killed_for_memory_is_named(on_engine: Project, engine: Engine) -> None:
+def test_server_killed_for_memory_is_named(on_engine: Project, local_engine: Engine) -> None:
     on_engine.write("envkit.toml", 'services = ["clickhouse"]\nclickhouse.memory = "32m"\n')
     error = error_of(on_engine)
     assert "[docker.container.oom]" in error
     assert "32m" in error
-    assert engine.left(on_engine) == []
+    assert local_engine.left(on_engine) == []
 
 
 def test_image_for_another_architecture_is_named(
@@ -213,6 +232,43 @@ def test_image_for_another_architecture_is_named(
     assert "[docker.image.platform]" in error
     assert "arm:1" in error
     assert own_engine.left(on_own_engine) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('ENTRYPOINT ["/nowhere"]', "no such file or directory"),
+        ('ENTRYPOINT ["/data"]', "permission denied"),
+        ("USER stranger", "unable to find user stranger"),
+    ],
+)
+def test_image_whose_program_cannot_begin_is_named(
+    on_own_engine: Project, own_engine: OwnEngine, line: str, words: str
+) -> None:
+    own_engine.build("broken:1", f"FROM envkit/redis:9\n{line}\n")
+    on_own_engine.write("envkit.toml", 'services = ["redis"]\nredis.image = "broken:1"\n')
+    error = error_of(on_own_engine)
+    assert "[docker.container.exited]" in error
+    assert words in error
+    assert "docker image inspect broken:1" in error
+    assert own_engine.left(on_own_engine) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ('redis.memory = "4m"', "Minimum memory limit"),
+        ('redis.image = "Redis:9"', "repository name must be lowercase"),
+    ],
+)
+def test_what_the_engine_refuses_is_told_in_its_own_words(
+    on_engine: Project, local_engine: Engine, key: str, words: str
+) -> None:
+    on_engine.write("envkit.toml", f'services = ["redis"]\n{key}\n')
+    error = error_of(on_engine)
+    assert "[docker.engine.refused]" in error
+    assert words in error
+    assert local_engine.left(on_engine) == []
 
 
 def test_full_disk_of_the_engine_is_named(on_own_engine: Project, own_engine: OwnEngine) -> None:

@@ -18,7 +18,7 @@ from docker.errors import NotFound
 
 if TYPE_CHECKING:
     from tests.conftest import Leftovers, Project
-    from tests.engines import OwnEngine
+    from tests.engines import Engine, OwnEngine
     from tests.taps import Registry
 
 pytest_plugins = ["tests.engines", "tests.taps"]
@@ -85,9 +85,9 @@ def error_of(project: Project) -> str:
 
 
 def test_image_that_is_not_there_is_fetched(
-    on_own_engine: Project, without_images: OwnEngine, registry: Registry
+    on_own_engine: Project, without_images: OwnEngine, local_engine: Engine, registry: Registry
 ) -> None:
-    image = registry.push(engines().main_engine(), engines().REDIS, "envkit/redis:9")
+    image = registry.push(local_engine, engines().REDIS, "envkit/redis:9")
     ask_for(on_own_engine, image)
     done = ran(on_own_engine)
     assert done.returncode == 0, done.stderr
@@ -95,9 +95,9 @@ def test_image_that_is_not_there_is_fetched(
 
 
 def test_fetching_tells_of_every_layer(
-    on_own_engine: Project, without_images: OwnEngine, registry: Registry
+    on_own_engine: Project, without_images: OwnEngine, local_engine: Engine, registry: Registry
 ) -> None:
-    image = registry.push(engines().main_engine(), engines().REDIS, "envkit/redis:9")
+    image = registry.push(local_engine, engines().REDIS, "envkit/redis:9")
     ask_for(on_own_engine, image)
     printed = on_own_engine.python(EVENTS).communicate(timeout=30)[0]
     events = [json.loads(line) for line in printed.splitlines()]
@@ -243,9 +243,9 @@ def test_image_that_has_no_variant_for_this_machine_is_named(
 
 
 def test_disk_that_fills_up_while_fetching_is_named(
-    on_own_engine: Project, without_images: OwnEngine, registry: Registry
+    on_own_engine: Project, without_images: OwnEngine, local_engine: Engine, registry: Registry
 ) -> None:
-    image = registry.push(engines().main_engine(), engines().REDIS, "envkit/redis:9")
+    image = registry.push(local_engine, engines().REDIS, "envkit/redis:9")
     ask_for(on_own_engine, image)
     with without_images.filled(except_for=8 * 2**20):
         error = error_of(on_own_engine)

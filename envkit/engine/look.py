@@ -17,7 +17,7 @@ from urllib.parse import quote
 from msgspec import Struct
 
 from envkit.engine.address import EngineAddress
-from envkit.engine.words import unreachable
+from envkit.engine.words import from_engine, unreachable
 from envkit.errors import DockerDown, EnvkitError
 from envkit.model import FoundImage
 
@@ -101,22 +101,29 @@ class SocketConnection(HTTPConnection):
 def _over_socket(path: str, names: Sequence[str], repository: str) -> tuple[FoundImage, ...]:
     with contextlib.closing(SocketConnection(path)) as connection:
 
-        def get(what: str) -> Any:
+        def get(what: str, image: str = "") -> Any:
             connection.request("GET", what)
             response = connection.getresponse()
             body = response.read()
             if response.status == 404:
                 return None
             if response.status != 200:
-                raise OSError(f"HTTP {response.status}: {body[:200].decode(errors='replace')}")
+                raise from_engine(_message(body), image)
             return json.loads(body)
 
         filters = quote(json.dumps({"reference": [repository]}))
         return _found(
             names,
             lambda: get(f"/images/json?filters={filters}"),
-            lambda name: get(f"/images/{quote(name, safe='/:@')}/json"),
+            lambda name: get(f"/images/{quote(name, safe='/:@')}/json", name),
         )
+
+
+def _message(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, KeyError, TypeError):
+        return body[:200].decode(errors="replace")
 
 
 def _over_package(

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from envkit.errors import (
+    ContainerExited,
     DockerDenied,
     DockerDiskFull,
     DockerDown,
@@ -60,6 +61,11 @@ def _in_our_words(error: BaseException, where: str, image: str) -> EnvkitError:
 
 def unreachable(error: BaseException, where: str) -> EnvkitError:
     """Why the engine cannot be talked to."""
+    if "paramiko" in str(error):
+        return DockerDown(
+            f"the docker package cannot talk to {where} without paramiko",
+            hint="pip install 'docker[ssh]'",
+        )
     codes = {one.errno for one in _chain(error) if isinstance(one, OSError)}
     if errno.EACCES in codes or "Permission denied" in str(error):
         return DockerDenied(
@@ -91,7 +97,12 @@ def from_engine(text: str, image: str = "") -> EnvkitError:
     for pattern, make in _WORDINGS:
         if re.search(pattern, text, re.IGNORECASE):
             return make(text, image)
-    return EngineRefused("the container engine refused", detail=text, hint="docker info")
+    about = f" to work with {image}" if image else ""
+    return EngineRefused(
+        f"the container engine refused{about}",
+        detail=text,
+        hint="its own words are above; docker info shows how it is",
+    )
 
 
 def _disk_full(text: str, _: str) -> EnvkitError:
@@ -123,6 +134,22 @@ def _platform(text: str, image: str) -> EnvkitError:
         f"{image} is not made for the architecture of the engine's machine",
         detail=text,
         hint="name one that is, with image = … in the service's table, or: envkit images build",
+    )
+
+
+def _not_startable(text: str, image: str) -> EnvkitError:
+    return ContainerExited(
+        f"a container of {image} ends before its program begins",
+        detail=text,
+        hint=f"see entrypoint and user of the image: docker image inspect {image}",
+    )
+
+
+def _no_name(text: str, image: str) -> EnvkitError:
+    return EngineRefused(
+        f"{image} cannot be the name of an image",
+        detail=text,
+        hint='correct it: image = "…" in the service\'s table',
     )
 
 
@@ -162,6 +189,7 @@ def _not_here(text: str, image: str) -> EnvkitError:
 
 # The first that fits; what is told of a pull goes from the most to the least certain cause.
 _WORDINGS: tuple[tuple[str, Callable[[str, str], EnvkitError]], ...] = (
+    (r"invalid reference format", _no_name),
     (r"no space left on device|disk quota exceeded", _disk_full),
     (r"all ports are allocated|no (more )?(free|available) ports?", _ports),
     (r"toomanyrequests|rate limit|429 Too Many", _rate_limit),
@@ -171,6 +199,7 @@ _WORDINGS: tuple[tuple[str, Callable[[str, str], EnvkitError]], ...] = (
         _platform,
     ),
     (r"exec format error", _platform),
+    (r"unable to start container process|unable to find user|no such user", _not_startable),
     (
         r"manifest (for \S+ )?(not found|unknown)|manifest unknown|tag \S+ not found"
         r"|failed to resolve reference \S+ \S+: not found",

@@ -170,7 +170,9 @@ class ContainerServer:
             try:
                 return outcome.result(_LOOK_AFTER_S)
             except FutureTimeout:
-                if not outcome.done() and not answers(self._address):
+                if outcome.done():  # the work's own, or just in time
+                    return outcome.result()
+                if not answers(self._address):
                     raise _engine_hangs(self._address.url) from None
 
     def wants_another_try(self) -> bool:
