@@ -8,6 +8,7 @@ from typing import Final
 
 from envkit.config.values import KEYS, Key, Values, Wrong, backends, split
 from envkit.config.wording import nearest, quoted, show
+from envkit.dsn import seen
 from envkit.errors import ConfigUnknownKey
 from envkit.model import SERVICES
 
@@ -69,7 +70,7 @@ def read_environment(environ: Mapping[str, str]) -> Values:
                 if wrong.at:
                     wrong.expected += f" (in {show(text)})"
                 else:
-                    wrong.value = text
+                    wrong.value = seen(text) if name.endswith("_URL") else text
                 example = re.sub(r'[\[\]" ]', "", wrong.example)
                 if name == "ENVKIT_SERVICES" and set(text.split()) <= set(SERVICES):
                     example = ",".join(text.split())
