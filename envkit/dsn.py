@@ -15,7 +15,7 @@ from msgspec import Struct, field
 from envkit.errors import DsnMalformed
 from envkit.model import ServiceName
 
-__all__ = ["Dsn", "Form", "compose", "is_lease", "read", "seen"]
+__all__ = ["FORMS", "Dsn", "Form", "compose", "is_lease", "read", "seen"]
 
 
 class Form(Struct, frozen=True, kw_only=True):
@@ -40,6 +40,7 @@ class Form(Struct, frozen=True, kw_only=True):
 _NATIVE: Final = (
     "envkit speaks ClickHouse's HTTP interface: write http:// and its port (8123 unless changed)"
 )
+#: Of each service.
 FORMS: Final[dict[ServiceName, Form]] = {
     # https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS
     "postgres": Form(

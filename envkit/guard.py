@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -116,6 +115,8 @@ def _is_near(host: str) -> bool:
     """Whether a host is this machine, or can only be found in a network made for the occasion."""
     if host.startswith("/"):
         return True
+    import ipaddress
+
     name = host.lower().rstrip(".")
     try:
         address = ipaddress.ip_address(name.partition("%")[0])

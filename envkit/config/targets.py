@@ -8,14 +8,14 @@ the backend ``attach`` is asked for by name, or ``[tool.envkit.attach] allow`` n
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import structs
 
-from envkit.dsn import Dsn, compose, is_lease, read
-from envkit.errors import DsnMalformed
-from envkit.guard import allowed
 from envkit.model import SERVICES, ServiceName, Settings
+
+if TYPE_CHECKING:
+    from envkit.dsn import Dsn
 
 __all__ = ["VARIABLES", "with_targets"]
 
@@ -43,27 +43,37 @@ Found = tuple[str, str]
 
 def with_targets(settings: Settings, environ: Mapping[str, str]) -> Settings:
     """The settings with the URLs filled in that the usual variables name, where these count."""
+    wanted = [service for service in SERVICES if _counts(settings, service)]
+    if not wanted:
+        return settings
+    # Loaded here, because what takes URLs apart takes some milliseconds.
+    from envkit.dsn import is_lease
+    from envkit.guard import allowed
+
     filled = {}
-    for service in SERVICES:
+    for service in wanted:
         table = settings.of(service)
-        backend = settings.backend_of(service)
-        if table.url or backend not in ("attach", "auto"):
-            continue
-        if backend == "auto" and not settings.attach.allow:
-            continue
+        by_name = settings.backend_of(service) == "attach"
         for url, origin in _USUAL[service](environ):
             target = _readable(service, url, origin)
             if target is not None and is_lease(target):
                 continue  # this process was started by `envkit run` or alike
-            if backend == "attach" or (
-                target is not None and allowed(target, settings.attach.allow)
-            ):
+            if by_name or (target is not None and allowed(target, settings.attach.allow)):
                 filled[service] = structs.replace(table, url=url, url_origin=origin)
                 break
     return structs.replace(settings, **filled)
 
 
+def _counts(settings: Settings, service: ServiceName) -> bool:
+    backend = settings.backend_of(service)
+    by_pattern = backend == "auto" and bool(settings.attach.allow)
+    return not settings.of(service).url and (backend == "attach" or by_pattern)
+
+
 def _readable(service: ServiceName, url: str, origin: str) -> Dsn | None:
+    from envkit.dsn import read
+    from envkit.errors import DsnMalformed
+
     try:
         return read(service, url, origin)
     except DsnMalformed:
@@ -71,6 +81,8 @@ def _readable(service: ServiceName, url: str, origin: str) -> Dsn | None:
 
 
 def _postgres(environ: Mapping[str, str]) -> list[Found]:
+    from envkit.dsn import compose
+
     found = []
     if url := environ.get("DATABASE_URL", "").strip():
         found.append((url, "DATABASE_URL"))
@@ -101,6 +113,8 @@ def _clickhouse(environ: Mapping[str, str]) -> list[Found]:
     host = environ.get("CLICKHOUSE_HOST", "")
     if not host:
         return []
+    from envkit.dsn import compose
+
     port = environ.get("CLICKHOUSE_PORT", "")
     secure = environ.get("CLICKHOUSE_SECURE", "").lower() in _TRUE or port in ("443", "8443")
     parts = {
