@@ -96,6 +96,7 @@ _OTHERS: Final = {
 _SECRET_KEY: Final = re.compile(r"(?i)pass|secret|token|key|pwd")
 # What libpq and clickhouse-connect also take from the query instead of from its usual place.
 _FROM_QUERY: Final = ("host", "port", "user", "password", "dbname", "database", "db", "username")
+_KEYS: Final = ("host", "hostaddr", "port", "dbname", "user", "password", "service", "sslmode")
 _TRUE: Final = ("1", "true", "yes", "on")
 
 
@@ -294,8 +295,9 @@ def seen(text: str) -> str:
     """A URL without anything that may be its password, well-formed or not."""
     head, separator, rest = text.partition("://")
     if not separator:
-        if "=" in text:  # key=value, where only the keys are surely no secret
-            return " ".join(f"{word.partition('=')[0]}=***" for word in text.split() if "=" in word)
+        if re.match(r"\w+ *=", text) and "@" not in text:
+            # Of key=value only the keys everybody knows: a value may have blanks and '=' in it.
+            return " ".join(f"{key}=***" for key in _KEYS if re.search(rf"\b{key} *=", text))
         head, rest = "", text
     userinfo, at, place = rest.rpartition("@")
     if at:

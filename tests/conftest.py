@@ -15,9 +15,9 @@ import sys
 import tempfile
 import time
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -250,6 +250,13 @@ def _free_port() -> int:
         return port
 
 
+def _logged(log: Path, command: Sequence[str | Path], **how: Any) -> subprocess.Popen[bytes]:
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, **how
+        )
+
+
 def _until_it_answers(service: ServiceName, url: str, process: subprocess.Popen[bytes]) -> None:
     from envkit import dsn, services
     from envkit.services import attached
@@ -286,7 +293,8 @@ def run_postgres(directory: Path, **settings: str) -> Iterator[Foreign]:
         os.chown(path, account.pw_uid, account.pw_gid)
 
     def start(name: str, *arguments: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
+        return _logged(
+            directory / "postgres.log",
             [
                 binaries / package.name / "pginstall" / "bin" / name,
                 "-D",
@@ -294,9 +302,6 @@ def run_postgres(directory: Path, **settings: str) -> Iterator[Foreign]:
                 *arguments,
             ],
             cwd=place,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=(directory / "postgres.log").open("ab"),
             user=account.pw_uid if os.geteuid() == 0 else None,
             group=account.pw_gid if os.geteuid() == 0 else None,
             extra_groups=[] if os.geteuid() == 0 else None,
@@ -336,11 +341,9 @@ def run_redis(directory: Path, *arguments: str, password: str = "r3d/s p@ss") ->
     data = directory / f"redis-{port}"
     data.mkdir()
     secret = ("--requirepass", password) if password else ()
-    server = subprocess.Popen(
+    server = _logged(
+        directory / "redis.log",
         [found[0].path, "--port", str(port), "--dir", str(data), "--save", "", *secret, *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=(directory / "redis.log").open("ab"),
-        stderr=subprocess.STDOUT,
     )
     userinfo = f":{urllib.parse.quote(password, safe='')}@" if password else ""
     url = f"redis://{userinfo}127.0.0.1:{port}/0"
@@ -358,20 +361,24 @@ def run_clickhouse(directory: Path) -> Iterator[Foreign]:
     """ClickHouse's engine from the wheel behind its HTTP interface, started by hand."""
     pytest.importorskip("chdb", reason="pip install 'envkit-services[embedded]'")
     password = "cl/ck p@ss"
-    config = {"user": "boss", "password": password, "database": "default", "settings": {}}
+    config: dict[str, Any] = {
+        "user": "boss",
+        "password": password,
+        "database": "default",
+        "settings": {},
+    }
     config |= {"timezone": "UTC", "max_execution_time": 0}
     path = directory / "clickhouse.json"
     path.write_text(json.dumps(config))
     program = Path(__file__).parents[1] / "envkit" / "chdb_server" / "__main__.py"
     port = _free_port()
-    server = subprocess.Popen(
+    server = _logged(
+        directory / "clickhouse.log",
         [
             *(sys.executable, "-P", str(program), "--host", "127.0.0.1", "--port", str(port)),
             *("--path", str(directory / "clickhouse"), "--config", str(path)),
         ],
         cwd=directory,
-        stdin=subprocess.DEVNULL,
-        stderr=(directory / "clickhouse.log").open("ab"),
     )
     url = f"http://boss:{urllib.parse.quote(password, safe='')}@127.0.0.1:{port}/default"
     try:
