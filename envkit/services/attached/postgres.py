@@ -11,6 +11,7 @@ import getpass
 import re
 import threading
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
@@ -49,8 +50,20 @@ class Rights(Struct, frozen=True, kw_only=True):
     superuser: bool
     createdb: bool
     createrole: bool
+    inherit: bool
     replica: bool
     role: str
+
+    @property
+    def own_roles(self) -> bool:
+        """Whether it can make roles that own databases."""
+        return self.superuser or self.createrole
+
+    @property
+    def inherits(self) -> bool:
+        """Whether it may do what the roles may that it makes, without becoming them."""
+        # Since 16 that is a matter of each grant; before, of the role that gets it.
+        return self.superuser or self.inherit or self.version >= 160000
 
 
 def _address(dsn: Dsn, run: str) -> Address:
@@ -123,15 +136,16 @@ def _trouble(address: Address, error: Exception) -> Trouble:
 def rights(connection: psycopg.Connection[Any]) -> Rights:
     row = connection.execute(
         "SELECT current_setting('server_version_num')::int, rolsuper, rolcreatedb, rolcreaterole,"
-        " pg_is_in_recovery(), rolname::text FROM pg_roles WHERE rolname = current_user"
+        " rolinherit, pg_is_in_recovery(), rolname::text FROM pg_roles WHERE rolname = current_user"
     ).fetchone()
     assert row is not None
-    version, superuser, createdb, createrole, replica, role = row
+    version, superuser, createdb, createrole, inherit, replica, role = row
     return Rights(
         version=version,
         superuser=superuser,
         createdb=createdb,
         createrole=createrole,
+        inherit=inherit,
         replica=replica,
         role=role,
     )
@@ -186,8 +200,7 @@ def _create(address: Address, name: str, settings: ServiceSettings, owner: str) 
     password = new_password()
     with session(address) as connection:
         found = rights(connection)
-        own_role = found.superuser or found.createrole
-        if own_role:
+        if found.own_roles:
             with connection.transaction():  # never a role without a word whose it is
                 kind = "SUPERUSER" if getattr(settings, "superuser", False) else "NOSUPERUSER"
                 set_password(connection, f'CREATE ROLE "{name}" {kind}', name, password)
@@ -195,22 +208,23 @@ def _create(address: Address, name: str, settings: ServiceSettings, owner: str) 
                 if not found.superuser:
                     # Needed to give a database away, and to drop it: since 16 a creator has only
                     # the right to grant (https://www.postgresql.org/docs/16/role-attributes.html).
-                    connection.execute(f'GRANT "{name}" TO CURRENT_USER')
+                    how = "WITH INHERIT TRUE, SET TRUE" if found.version >= 160000 else ""
+                    connection.execute(f'GRANT "{name}" TO CURRENT_USER {how}')
         try:
-            of = f'OWNER "{name}"' if own_role else ""
+            of = f'OWNER "{name}"' if found.own_roles else ""
             connection.execute(
                 f'CREATE DATABASE "{name}" {of} TEMPLATE template0 {_locale(found.version)}'
             )
-            connection.execute(f'COMMENT ON DATABASE "{name}" IS {literal(owner)}')
-            connection.execute(f'REVOKE ALL ON DATABASE "{name}" FROM PUBLIC')
-            # As the servers have it that envkit starts.
-            connection.execute(f"ALTER DATABASE \"{name}\" SET timezone TO 'UTC'")
+            with _acting_as(connection, name, found):
+                connection.execute(f'COMMENT ON DATABASE "{name}" IS {literal(owner)}')
+                connection.execute(f'REVOKE ALL ON DATABASE "{name}" FROM PUBLIC')
+                # As the servers have it that envkit starts.
+                connection.execute(f"ALTER DATABASE \"{name}\" SET timezone TO 'UTC'")
         except BaseException:
             with contextlib.suppress(Exception):
-                drop_database(connection, name, version=found.version)
-                connection.execute(f'DROP ROLE IF EXISTS "{name}"')
+                _drop_both(connection, name, found)
             raise
-    if own_role:
+    if found.own_roles:
         return Namespace(user=name, password=password, database=name)
     return Namespace(user=address.user, password=address.password, database=name)
 
@@ -224,9 +238,28 @@ def _locale(version: int) -> str:
 
 def _drop(address: Address, namespace: Namespace) -> None:
     with session(address) as connection:
-        drop_database(connection, namespace.database, version=rights(connection).version)
-        if namespace.user == namespace.database:
-            connection.execute(f'DROP ROLE IF EXISTS "{namespace.user}"')
+        _drop_both(connection, namespace.database, rights(connection))
+
+
+def _drop_both(connection: psycopg.Connection[Any], name: str, found: Rights) -> None:
+    """Drop the database and the role of this name, whichever there are."""
+    with _acting_as(connection, name, found):
+        drop_database(connection, name, version=found.version)
+    connection.execute(f'DROP ROLE IF EXISTS "{name}"')
+
+
+@contextlib.contextmanager
+def _acting_as(connection: psycopg.Connection[Any], name: str, found: Rights) -> Iterator[None]:
+    """Be the role of this name, if there is one and that is what it takes to do what it may."""
+    known = "SELECT 1 FROM pg_roles WHERE rolname = %s"
+    if found.inherits or connection.execute(known, [name]).fetchone() is None:
+        yield
+        return
+    connection.execute(f'SET ROLE "{name}"')
+    try:
+        yield
+    finally:
+        connection.execute("RESET ROLE")
 
 
 def drop_database(connection: psycopg.Connection[Any], name: str, *, version: int) -> None:
@@ -360,25 +393,21 @@ def _clear(address: Address, run: str) -> list[str]:
     removed: list[str] = []
     pattern = f"^envkit_{run}_"
     with session(address) as connection:
-        version = rights(connection).version
+        found = rights(connection)
         # A keeper that died may have left the server at work on something of its own.
         with contextlib.suppress(Exception):
             _end_sessions(connection, "application_name = %s", f"envkit_{run}")
         for last in (False, False, True):
-            databases = connection.execute(
-                "SELECT datname::text FROM pg_database WHERE datname ~ %s", [pattern]
-            ).fetchall()
-            roles = connection.execute(
-                "SELECT rolname::text FROM pg_roles WHERE rolname ~ %s", [pattern]
+            rows = connection.execute(
+                "SELECT datname::text FROM pg_database WHERE datname ~ %s"
+                " UNION SELECT rolname::text FROM pg_roles WHERE rolname ~ %s",
+                [pattern, pattern],
             ).fetchall()
             # Somebody else may be dropping the same ones at this moment: then again.
             with contextlib.nullcontext() if last else contextlib.suppress(Exception):
-                for (name,) in databases:
-                    drop_database(connection, name, version=version)
+                for (name,) in rows:
                     removed.append(name)
-                for (name,) in roles:
-                    connection.execute(f'DROP ROLE IF EXISTS "{name}"')
-                    removed.append(name)
+                    _drop_both(connection, name, found)
     return list(dict.fromkeys(removed))
 
 

@@ -43,10 +43,10 @@ class Trace(Struct, frozen=True, kw_only=True):
     @property
     def is_dead(self) -> bool | None:
         """True or False where it can be proved; None where it cannot."""
+        if self.owner is not None and self.owner.is_near:
+            return self.owner.is_dead  # what can be seen from here needs no word of the server's
         if self.alive:
             return False
-        if self.owner is not None and self.owner.is_near:
-            return self.owner.is_dead
         if self.used:
             return None
         # Another machine's, or nobody knows whose: the server's word has to do.
