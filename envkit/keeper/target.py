@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
+from envkit.engine import compose_project
 from envkit.engine.address import engine_address
 from envkit.host import Target
 from envkit.model import ServiceName, Settings
@@ -27,16 +25,6 @@ def target_of(service: ServiceName, settings: Settings, root: str) -> Target | N
         return Target(url=table.url, origin=table.url_origin)
     if settings.backend_of(service) != "attach" or not root:
         return None
-    found = _in_compose_project(settings, root).get(service)
+    address = engine_address(settings.docker)
+    found = compose_project.endpoints(address, Path(root)).get(service)
     return Target(url=found[0], origin=found[1]) if found else None
-
-
-def _in_compose_project(settings: Settings, root: str) -> dict[ServiceName, tuple[str, str]]:
-    """What the containers of a compose project in this directory serve."""
-    if find_spec("envkit.engine.compose_project") is None:
-        return {}
-    module: Any = import_module("envkit.engine.compose_project")
-    endpoints: dict[ServiceName, tuple[str, str]] = module.endpoints(
-        engine_address(settings.docker), Path(root)
-    )
-    return endpoints
