@@ -9,10 +9,8 @@ README.md says what each line means.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
-import platform
 import re
 import shutil
 import signal
@@ -21,27 +19,29 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
+# This directory would hide the package `docker` behind the benchmark of that name.
+sys.path.pop(0)
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.ground import LIMIT_S, Ground, Sample, Samples, facts, in_turns, p90, since
 from envkit import config, services
 from envkit.backends.accounts import account_for_server
 from envkit.backends.embedded import free_port
 from envkit.host import find_programs
 from envkit.keeper.client import connect
 from envkit.model import SERVICES, FoundProgram, ServiceName, Settings
-from envkit.paths import data_dir
 from envkit.services.spec import Address, new_password
 
-_LIMIT_S = 60.0
 _PLUGIN_PAIRS = 15  # pytest runs of 0.3 s vary by more than the few ms looked for
 _FLOOR = "clickhouse-floor"
 _PHASES = ("connect", "start", "lease", "answers")
-Sample = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -70,88 +70,6 @@ _THROUGH_ENVKIT = (
 )
 
 
-def _since(begun: float) -> float:
-    return (time.monotonic() - begun) * 1000
-
-
-# -- the place where all of it happens ------------------------------------------------------------
-
-
-class Ground:
-    """Directories of our own, and an environment that leads envkit into them."""
-
-    def __init__(self) -> None:
-        # Below /tmp whatever TMPDIR says: a socket's path may not be longer than 108 bytes.
-        self.top = Path(tempfile.mkdtemp(prefix="envkit-b-", dir="/tmp"))
-        self.data = data_dir("benchmark")  # where envkit's own servers would have theirs
-        for path in (self.top, self.data):
-            path.chmod(0o711)  # a server of another user passes through to its own part
-        self.project = self.top / "p"
-        self.project.mkdir()
-        (self.project / "pyproject.toml").write_text("[tool.envkit]\n")
-        (self.project / "test_trivial.py").write_text("def test_trivial():\n    pass\n")
-        # The interpreter's development switches and CI's variables change what a start does.
-        foreign = ("ENVKIT_", "COV", "PYTEST_", "PYTHON", "CI", "USE_REAL_SERVICES")
-        self.environment = {"LANG": "C.UTF-8", "TZ": "UTC"}
-        for name, value in os.environ.items():
-            if name == "PYTHONPATH" or not name.startswith(foreign):
-                self.environment.setdefault(name, value)
-        for name in ("XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_CACHE_HOME", "PYTHONPYCACHEPREFIX"):
-            self.environment[name] = str(self.top / name[4])
-            (self.top / name[4]).mkdir(mode=0o700)
-        script = Path(sys.executable).with_name("envkit")
-        self.envkit = [str(script)] if script.exists() else [sys.executable, "-m", "envkit"]
-
-    @contextlib.contextmanager
-    def started(
-        self, command: Sequence[str], stop_signal: int = signal.SIGINT, **options: Any
-    ) -> Iterator[subprocess.Popen[Any]]:
-        """A process that is gone at the end; SIGINT lets a client of envkit clean up."""
-        # In a session of its own: Ctrl-C is for us alone, and we end things in order.
-        options = {"cwd": self.project, "start_new_session": True, **options}
-        options["env"] = self.environment | options.get("env", {})
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, **options)
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.send_signal(stop_signal)
-                try:
-                    process.communicate(timeout=5)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-            process.communicate()
-
-    def run(self, command: Sequence[str], **options: Any) -> tuple[float, str]:
-        """A command to its end: milliseconds and standard output."""
-        begun, pipe = time.monotonic(), subprocess.PIPE
-        with self.started(command, stdout=pipe, stderr=pipe, text=True, **options) as process:
-            out, err = process.communicate(timeout=_LIMIT_S)
-            took = _since(begun)
-        if process.returncode:
-            raise RuntimeError(f"{' '.join(command)}: exit code {process.returncode}\n{out}{err}")
-        return took, out
-
-    def program_in_use(self, service: ServiceName) -> Path:
-        """The file that envkit runs; root's may be a copy that the server's user can reach."""
-        self.run([*self.envkit, "up", service])
-        said = json.loads(self.run([*self.envkit, "status", "--format", "json"])[1])
-        program = Path(f"/proc/{said['keepers'][0]['services'][0]['pid']}/exe").readlink()
-        self.run([*self.envkit, "down"])
-        return program
-
-    def remove(self) -> None:
-        """Stop what may still run, and leave nothing behind."""
-        with contextlib.suppress(RuntimeError, subprocess.TimeoutExpired):
-            self.run([*self.envkit, "down"])
-        begun = time.monotonic()
-        # A keeper whose client was interrupted ends by itself, and its file here goes last.
-        while any(self.top.rglob("*.keeper")) and _since(begun) < 5000:
-            time.sleep(0.01)
-        for path in (self.data, self.top):
-            shutil.rmtree(path, ignore_errors=True)
-
-
 # -- one server alone -----------------------------------------------------------------------------
 
 
@@ -169,7 +87,7 @@ class Alone:
         if account := account_for_server() if self._recipe.unprivileged else None:
             self._owner = (account.uid, account.gid)
             self._options |= {"user": account.uid, "group": account.gid, "extra_groups": []}
-        self.program = ground.program_in_use(service) if account else Path(found.path)
+        self.program = program_in_use(ground, service) if account else Path(found.path)
         self._pristine = self._directory(ground.data / f"pristine-{service}")
         self._initdb(self._pristine)
 
@@ -201,14 +119,14 @@ class Alone:
         ):
             while True:
                 try:
-                    self._spec.greet(address, _LIMIT_S)
+                    self._spec.greet(address, LIMIT_S)
                     break
                 except Exception as error:  # every driver has its own kinds of "not yet"
-                    if process.poll() is not None or _since(begun) > _LIMIT_S * 1000:
+                    if process.poll() is not None or since(begun) > LIMIT_S * 1000:
                         said = log.read_text(errors="replace")
                         raise RuntimeError(f"{command[0]}: {error}\n{said}") from None
                     time.sleep(0.001)
-            took = _since(begun)
+            took = since(begun)
         shutil.rmtree(place)
         return took
 
@@ -222,6 +140,15 @@ class Alone:
         path.mkdir(mode=0o700)
         os.chown(path, *self._owner)
         return path
+
+
+def program_in_use(ground: Ground, service: ServiceName) -> Path:
+    """The file that envkit runs; root's may be a copy that the server's user can reach."""
+    ground.run([*ground.envkit, "up", service])
+    said = json.loads(ground.run([*ground.envkit, "status", "--format", "json"])[1])
+    program = Path(f"/proc/{said['keepers'][0]['services'][0]['pid']}/exe").readlink()
+    ground.run([*ground.envkit, "down"])
+    return program
 
 
 def _fill(text: str, values: dict[str, str]) -> str:
@@ -242,25 +169,25 @@ def client(task: str) -> None:
     took: Sample = {}
     begun = time.monotonic()
     with connect(loaded.root, loaded.settings) as held:
-        took["connect"] = _since(begun)
+        took["connect"] = since(begun)
         held.start(SERVICES)
-        took["start"] = _since(begun)
+        took["start"] = since(begun)
         if task == "answers":
             lease = held.take(SERVICES)
-            took["lease"] = _since(begun)
+            took["lease"] = since(begun)
             for service, e in lease.endpoints.items():
                 address = Address(host=e.host, port=e.port, user=e.user, password=e.password)
-                services.load(service).greet(address, _LIMIT_S)
-            took["answers"] = _since(begun)
+                services.load(service).greet(address, LIMIT_S)
+            took["answers"] = since(begun)
         closing = time.monotonic()
-    print(json.dumps(took | {"close": _since(closing)}))
+    print(json.dumps(took | {"close": since(closing)}))
 
 
 class Benchmark:
     """The steps, the rows they fill, and their samples."""
 
     def __init__(self, ground: Ground, repeat: int) -> None:
-        self.samples: dict[str, list[float]] = {}
+        self.samples: Samples = {}
         self._ground = ground
         self._repeat = repeat
         self._pairs = 0
@@ -298,20 +225,10 @@ class Benchmark:
         ]
 
     def measure(self) -> None:
-        """A round that is thrown away, to fill caches and compile byte code; then those that count.
-
-        The order of the steps moves on by one each round, so that none always follows another.
-        """
-        self._python("-m", "compileall", "-q", str(Path(config.__file__).parent))
+        """All rounds; the plugin's pairs are too many to take turns with the rest."""
+        self._ground.compile()
         pairs = -(-_PLUGIN_PAIRS // self._repeat)
-        for turn in range(-1, self._repeat):
-            if sys.stderr.isatty():
-                print(f"\rround {turn + 1} of {self._repeat}", end="\r", file=sys.stderr)
-            at = turn % len(self._steps)
-            for step in self._steps[at:] + self._steps[:at] + [self._plugin] * pairs:
-                for key, value in step().items():
-                    if turn >= 0:
-                        self.samples.setdefault(key, []).append(value)
+        self.samples = in_turns(self._steps, self._repeat, [self._plugin] * pairs)
 
     def _python(self, *arguments: str, **environment: str) -> tuple[float, str]:
         return self._ground.run([sys.executable, *arguments], env=environment)
@@ -366,15 +283,14 @@ class Benchmark:
 # -- what comes out -------------------------------------------------------------------------------
 
 
-def figures(row: Row, samples: dict[str, list[float]]) -> dict[str, Any]:
+def figures(row: Row, samples: Samples) -> dict[str, Any]:
     """A row's figures; ``ok`` is None without a budget."""
     own = samples[row.key]
     median = statistics.median(own)
     ratio = median / statistics.median(samples[row.floor]) if row.floor else None
     kept = [median < row.most_ms] if row.most_ms else []
     kept += [ratio <= row.most_ratio] if row.most_ratio and ratio else []
-    p90 = statistics.quantiles(own, n=10, method="inclusive")[-1] if own[1:] else own[0]
-    found = {"what": row.what.strip(), "median_ms": median, "min_ms": min(own), "p90_ms": p90}
+    found = {"what": row.what.strip(), "median_ms": median, "min_ms": min(own), "p90_ms": p90(own)}
     budget = {"most_ms": row.most_ms, "most_ratio": row.most_ratio}
     return found | {"ratio": ratio} | budget | {"ok": all(kept) if kept else None}
 
@@ -387,18 +303,6 @@ def line(row: Row, found: dict[str, Any]) -> str:
     budget += [f"<= {row.most_ratio}x"] if row.most_ratio else []
     verdict = {True: "ok", False: "MISSED", None: ""}[found["ok"]]
     return f"{row.what:<46}{numbers}{ratio:>9}  {', '.join(budget):<15}{verdict}".rstrip()
-
-
-def facts() -> dict[str, Any]:
-    """The machine, the versions, and how busy it was before."""
-    return {
-        "cpu": re.findall(r"model name\s*: (.*)|$", Path("/proc/cpuinfo").read_text())[0],
-        "cores": os.cpu_count(),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "packages": {one.metadata["Name"]: one.version for one in metadata.distributions()},
-        "load_before": os.getloadavg(),
-    }
 
 
 def main() -> int:
@@ -417,6 +321,9 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     machine, ground = facts(), Ground()
+    # Not the backend that suits this machine best, which may be docker.
+    project = ground.new_project("p", '[tool.envkit]\nbackend = "embedded"\n')
+    (project / "test_trivial.py").write_text("def test_trivial():\n    pass\n")
     try:
         benchmark = Benchmark(ground, options.repeat)
         benchmark.measure()

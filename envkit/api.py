@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from envkit import services as registry
 from envkit.errors import UsageError
-from envkit.model import Endpoint, Lease, ServiceName, Settings
+from envkit.model import SERVICES, Endpoint, Lease, ServiceName, Settings
 
 if TYPE_CHECKING:
     from envkit.services.clickhouse import ClickHouseHandle
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from envkit.services.postgres import PostgresHandle
     from envkit.services.redis import RedisHandle
 
-__all__ = ["Services", "environment", "lease", "misleading"]
+__all__ = ["ADMIN_URLS", "Services", "environment", "lease", "misleading"]
+
+#: The variables that say where a server is that is not envkit's own.
+ADMIN_URLS: dict[ServiceName, str] = {name: f"ENVKIT_{name.upper()}_URL" for name in SERVICES}
 
 
 class Services:
@@ -76,10 +79,16 @@ class Services:
 
 
 def environment(endpoints: Mapping[ServiceName, Endpoint], settings: Settings) -> dict[str, str]:
-    """The variables that lead programs to these endpoints, the project's own names included."""
+    """The variables that lead programs to these endpoints, the project's own names included.
+
+    Where the server is not envkit's own, also those that lead an envkit started by such a program
+    to the same server and so to the same keeper: DATABASE_URL leads to the lease now.
+    """
     variables: dict[str, str] = {}
     for name, endpoint in endpoints.items():
         variables |= registry.load(name).environment(endpoint)
+        if endpoint.backend == "attach" and settings.of(name).url:
+            variables[ADMIN_URLS[name]] = settings.of(name).url
     for variable, meaning in settings.env.items():
         service, _, field = meaning.partition(".")
         found: Any = next((e for n, e in endpoints.items() if n == service), None)

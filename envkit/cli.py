@@ -166,13 +166,14 @@ def _root() -> Path:
         return next(parents, here)
 
 
-def _data_dir() -> str:
+def _configured_or_not() -> Config | None:
+    """The configuration, for what has to work with a broken one too."""
     from envkit.errors import ConfigError
 
     try:
-        return _configured().settings.data_dir
+        return _configured()
     except ConfigError:
-        return ""
+        return None
 
 
 def _start(loaded: Config, client: Client) -> None:
@@ -349,6 +350,7 @@ def _endpoint_json(endpoint: Endpoint) -> dict[str, Any]:
 def _to_github(
     text: str, variables: dict[str, str], endpoints: dict[ServiceName, Endpoint]
 ) -> None:
+    from envkit.api import ADMIN_URLS
     from envkit.errors import UsageError
     from envkit.export.github import masks
 
@@ -359,7 +361,11 @@ def _to_github(
             hint="envkit export --format dotenv",
         )
     passwords = {e.password for e in endpoints.values() if e.password}
-    secret = [name for name, value in variables.items() if any(p in value for p in passwords)]
+    secret = [
+        name
+        for name, value in variables.items()
+        if any(p in value for p in passwords) or name in ADMIN_URLS.values()
+    ]
     _say(masks(variables, secret), nl=False)
     try:
         with open(target, "a", encoding="utf-8") as file:  # noqa: PTH123 - GitHub gives a string
@@ -428,7 +434,8 @@ def _print_keeper(keeper: dict[str, Any]) -> None:
         what = f"{row['product']} {row['version']}".strip()
         leases = f", {row['leases']} lease{'s' if row['leases'] != 1 else ''}" * bool(row["leases"])
         _say(f"  {row['service']:<11}{row['state']:<9}{what:<28}{where}".rstrip())
-        _say(f"             {row['backend']}: {row['why']}{leases}")
+        how = "" if row["backend"] == "attach" else f"{row['backend']}: "
+        _say(f"             {how}{row['why']}{leases}")
 
 
 @cli.command()
@@ -483,7 +490,11 @@ def down(every: bool) -> None:
         used = f"; {one.clients} {'was' if one.clients == 1 else 'were'} using it" * bool(
             one.clients
         )
-        _say(f"stopped {', '.join(one.services) or 'an idle keeper'}{used}", err=True)
+        if one.services or not one.attached:
+            _say(f"stopped {', '.join(one.services) or 'an idle keeper'}{used}", err=True)
+            used = ""
+        for words in one.attached:
+            _say(f"let go of {words}, which stays as it is{used}", err=True)
         _say_left(one.left)
 
 
@@ -498,16 +509,23 @@ def down(every: bool) -> None:
 def prune(older_than: str | None, output: str) -> None:
     """Remove what dead runs left behind; never what a living one uses."""
     from envkit.keeper.prune import prune as prune_all
+    from envkit.redact import printable, without_passwords
 
     age = None if older_than is None else _age(older_than)
-    pruned = prune_all(older_than=age, data_dir=_data_dir())
+    loaded = _configured_or_not()
+    pruned = prune_all(
+        older_than=age,
+        data_dir=loaded.settings.data_dir if loaded else "",
+        settings=loaded.settings if loaded else None,
+        root=str(loaded.root) if loaded else "",
+    )
     if output == "json":
         _print_json({"version": 1, "removed": pruned.removed, "left": pruned.left})
         return
     for path in pruned.removed:
         _say(f"removed {path}")
     for words in pruned.left:
-        _say(f"left alone {words}")
+        _say(printable(without_passwords(f"left alone {words}")))
     if not pruned.removed and not pruned.left:
         _say("nothing to remove")
 

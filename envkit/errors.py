@@ -7,7 +7,8 @@
     ├── ComposeDrift                   envkit.compose.drift
     ├── ConfigError
     │   ├── ConfigInvalid              envkit.config.invalid
-    │   └── ConfigUnknownKey           envkit.config.unknown-key
+    │   ├── ConfigUnknownKey           envkit.config.unknown-key
+    │   └── DsnMalformed               dsn.malformed
     ├── UnavailableError               (no backend here can serve; ``--envkit=auto`` skips on these)
     │   ├── AttachRefused              envkit.attach.refused
     │   ├── BackendNone                envkit.backend.none
@@ -19,7 +20,9 @@
     │   ├── KeeperStartFailed          envkit.keeper.start-failed
     │   ├── RunDirUnsafe               envkit.run-dir.unsafe
     │   ├── UidNameless                envkit.uid.nameless
+    │   ├── AttachDenied               envkit.attach.denied
     │   ├── AttachFailed               envkit.attach.failed
+    │   ├── AttachUnsuitable           envkit.attach.unsuitable
     │   ├── ContainerExited            docker.container.exited
     │   ├── ContainerOom               docker.container.oom
     │   ├── DiskFull                   host.disk.full
@@ -52,8 +55,10 @@ from __future__ import annotations
 from typing import Any, ClassVar, Final
 
 __all__ = [
+    "AttachDenied",
     "AttachFailed",
     "AttachRefused",
+    "AttachUnsuitable",
     "BackendNone",
     "ComposeDrift",
     "ConfigError",
@@ -66,6 +71,7 @@ __all__ = [
     "DockerDiskFull",
     "DockerDown",
     "DriverMissing",
+    "DsnMalformed",
     "EngineLost",
     "EngineRefused",
     "EnvkitError",
@@ -172,6 +178,10 @@ class ConfigUnknownKey(ConfigError, slug="envkit.config.unknown-key"):
     """A key that envkit does not know: most often a typo."""
 
 
+class DsnMalformed(ConfigError, slug="dsn.malformed"):
+    """The URL of a running service cannot be understood, or is another service's."""
+
+
 class UnavailableError(EnvkitError):
     """No backend on this machine can serve what was asked for."""
 
@@ -208,8 +218,16 @@ class StartError(EnvkitError):
     exit_code = 3
 
 
+class AttachDenied(StartError, slug="envkit.attach.denied"):
+    """A running service answers, and does not let this user in."""
+
+
 class AttachFailed(StartError, slug="envkit.attach.failed"):
-    """A running service does not answer, or does not let envkit in."""
+    """A running service does not answer, or not in its protocol."""
+
+
+class AttachUnsuitable(StartError, slug="envkit.attach.unsuitable"):
+    """A running service is too old, of another version, or gives its user too few rights."""
 
 
 class KeeperStartFailed(StartError, slug="envkit.keeper.start-failed"):

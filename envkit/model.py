@@ -198,7 +198,17 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def for_servers(self) -> Settings:
         """Only what the servers depend on: clients that agree on this share them."""
-        return structs.replace(self, services=SERVICES, env={}, export_env=False)
+        # Where a URL was found does not matter: programs started by `envkit run` get it in
+        # another variable, and belong to the same keeper.
+        return structs.replace(
+            self,
+            services=SERVICES,
+            env={},
+            export_env=False,
+            postgres=structs.replace(self.postgres, url_origin=""),
+            redis=structs.replace(self.redis, url_origin=""),
+            clickhouse=structs.replace(self.clickhouse, url_origin=""),
+        )
 
     def backend_of(self, service: ServiceName) -> BackendChoice:
         return self.backend.get(service, "auto")

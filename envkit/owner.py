@@ -65,6 +65,14 @@ class Owner(Struct, frozen=True, kw_only=True):
         return msgspec.json.encode(self).decode()
 
     @property
+    def is_near(self) -> bool:
+        """Whether its pid means something here: the same boot of the same kernel, and its pids.
+
+        Machine id and host name alone do not tell clones of one image apart.
+        """
+        return bool(self.boot) and self.boot == _boot() and self.pids == _pid_namespace()
+
+    @property
     def is_dead(self) -> bool | None:
         """True or False where it can be proved from here; None where it cannot."""
         if self.boot != _boot():

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from envkit.config.targets import VARIABLES
+from envkit.dsn import FORMS, read
 from envkit.errors import (
+    AttachRefused,
     BackendNone,
     EnvkitError,
     ExtraMissing,
@@ -13,7 +16,8 @@ from envkit.errors import (
     VersionUnavailable,
     from_dict,
 )
-from envkit.host import HostFacts
+from envkit.guard import why_not
+from envkit.host import HostFacts, Target
 from envkit.model import BackendName, FoundImage, FoundProgram, ServiceName, Settings
 
 __all__ = ["Choice", "choose"]
@@ -26,6 +30,7 @@ class Choice(Struct, frozen=True, kw_only=True):
         why: In words, for status and header.
         program: For embedded.
         image: For docker; one that is not here is to be fetched.
+        target: For attach.
     """
 
     service: ServiceName
@@ -33,6 +38,7 @@ class Choice(Struct, frozen=True, kw_only=True):
     why: str
     program: FoundProgram | None = None
     image: FoundImage | None = None
+    target: Target | None = None
 
 
 def choose(service: ServiceName, settings: Settings, facts: HostFacts) -> Choice:
@@ -46,6 +52,7 @@ def choose(service: ServiceName, settings: Settings, facts: HostFacts) -> Choice
     Raises:
         AttachRefused: What runs already does not look like a test's.
         BackendNone: There is no way to bring it up here.
+        DsnMalformed: The URL of what runs already cannot be understood.
         DockerDenied, DockerDown: docker was asked for, and no engine can be used.
         ExtraMissing: embedded was asked for, and no program for the service is on this machine.
         ImageMissing: docker was asked for, its image is not here and may not be fetched.
@@ -57,13 +64,13 @@ def choose(service: ServiceName, settings: Settings, facts: HostFacts) -> Choice
         case "docker":
             return _docker(service, settings, facts)
         case "attach":
-            return _attach(service, facts)
+            return _attach(service, settings, facts)
     return _auto(service, settings, facts)
 
 
 def _auto(service: ServiceName, settings: Settings, facts: HostFacts) -> Choice:
     if facts.target is not None:
-        return _attach(service, facts)
+        return _attach(service, settings, facts)
     engine = facts.engine
     usable = engine is not None and not engine.problem
     if usable and _local_image(service, settings, facts) is not None:
@@ -174,13 +181,32 @@ def _local_image(service: ServiceName, settings: Settings, facts: HostFacts) -> 
     return built[-1] if built else None
 
 
-def _attach(service: ServiceName, facts: HostFacts) -> Choice:
+def _attach(service: ServiceName, settings: Settings, facts: HostFacts) -> Choice:
     if facts.target is None:
         raise BackendNone(
-            f"{service}: the backend 'attach' was asked for, and nothing says where it runs",
-            hint=f"export ENVKIT_{service.upper()}_URL=…, or choose another with --backend",
+            f"{service}: the backend 'attach' was asked for, and nothing says where it runs: "
+            f"neither ENVKIT_{service.upper()}_URL, nor url in [tool.envkit.{service}], nor "
+            f"{VARIABLES[service]} in the environment, nor a container of this project's compose "
+            "file",
+            hint=f"export ENVKIT_{service.upper()}_URL={FORMS[service].example}, "
+            "or choose another with --backend",
         )
-    return Choice(service=service, backend="attach", why=f"{facts.target.origin}, backend attach")
+    target = read(service, facts.target.url, facts.target.origin)
+    reason = why_not(target, settings.attach.allow)
+    if reason:
+        database = f"/{target.database}" if target.database else ""
+        raise AttachRefused(
+            f"{service}: {target.where}{database} ({facts.target.origin}) does not look like a "
+            f"test's: {reason}",
+            hint=f'if tests may create and drop databases there: allow = ["{target.where}'
+            f'{database}"] in [tool.envkit.attach]; else choose another with --backend',
+        )
+    return Choice(
+        service=service,
+        backend="attach",
+        why=f"attached to {target.where} ({facts.target.origin})",
+        target=facts.target,
+    )
 
 
 def _with_hint(error: EnvkitError, hint: str) -> EnvkitError:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pytest
 
 from envkit import config as configuration
-from envkit.api import Services, misleading
+from envkit.api import ADMIN_URLS, Services, misleading
 from envkit.errors import EnvkitError, KeeperLost, UnavailableError, from_dict
 from envkit.keeper.client import Client, connect
 from envkit.model import SERVICES, ServiceName, ServiceStatus, Settings, as_builtins
@@ -113,7 +113,9 @@ def shown_variables(services: Services) -> dict[str, str]:
     """The variables of a lease, for tests: those with a password in them hide it from reports."""
     passwords = {services[name].password for name in services} - {""}
     return {
-        name: _Hidden(value) if any(p in value for p in passwords) else value
+        name: _Hidden(value)
+        if any(p in value for p in passwords) or name in ADMIN_URLS.values()
+        else value
         for name, value in services.env.items()
     }
 
@@ -288,8 +290,7 @@ class Run:
             indented = [f"    {line}" for line in rest]
             return [f"envkit: tests that need real services are skipped: {first}", *indented]
         return [
-            f"envkit: {one.service} is {one.product} {one.version} "
-            f"({one.backend}: {one.why}), started in {one.started_ms:.0f} ms"
+            f"envkit: {one.service} is {one.product} {one.version}{_how(one)}"
             for one in self._statuses
         ]
 
@@ -334,6 +335,12 @@ class Run:
         for nodeid, lease, names in self._kept:
             for name in names:
                 reporter.write_line(f"kept for {nodeid}: envkit shell {name} --lease {lease}")
+
+
+def _how(status: ServiceStatus) -> str:
+    if status.backend == "attach":
+        return f", {status.why}"
+    return f" ({status.backend}: {status.why}), started in {status.started_ms:.0f} ms"
 
 
 def _sorted(wanted: Iterable[ServiceName]) -> list[ServiceName]:

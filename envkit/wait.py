@@ -5,17 +5,33 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Literal, TypeVar
+
+from msgspec import Struct
 
 from envkit.errors import EnvkitError
 
-__all__ = ["Cancelled", "NotAnswering", "until_answer"]
+__all__ = ["Cancelled", "NotAnswering", "Trouble", "until_answer"]
 
 _T = TypeVar("_T")
 
 _FIRST_PAUSE_S = 0.005
 _LONGEST_PAUSE_S = 0.05
 _ONE_TRY_S = 5.0
+
+
+class Trouble(Struct, frozen=True, kw_only=True):
+    """What an unanswered question to a server that is not ours means.
+
+    Attributes:
+        kind: ``starting`` goes away by itself; ``absent`` may, within moments, if somebody is just
+            starting it; ``denied`` (an answer, but not for this user) and ``foreign`` (an answer
+            of something else) do not.
+        hint: What to type.
+    """
+
+    kind: Literal["starting", "absent", "denied", "foreign"]
+    hint: str
 
 
 class NotAnswering(Exception):

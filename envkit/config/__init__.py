@@ -18,6 +18,7 @@ from envkit.config.document import Document, read_document
 from envkit.config.environment import ENVIRONMENT, read_environment
 from envkit.config.location import configuration_in, find_root, locate
 from envkit.config.tables import read_file
+from envkit.config.targets import with_targets
 from envkit.config.values import KEYS, Values, Wrong, backends
 from envkit.config.wording import KeyPath, nearest, quoted, show
 from envkit.errors import ConfigInvalid, UsageError
@@ -57,7 +58,8 @@ class Config(Struct, frozen=True, kw_only=True):
 
     Attributes:
         origins: Dotted key to ``pyproject.toml:12``, ``ENVKIT_BACKEND``, ``--backend`` or
-            ``default``. Backends appear one a service (``backend.redis``).
+            ``default``. Backends appear one a service (``backend.redis``). A URL that the field's
+            usual variables give has the name of the variable (``DATABASE_URL``).
         file: The file that holds envkit's tables, if there is one.
     """
 
@@ -93,11 +95,15 @@ def load(
         document = configuration_in(root)
     values = read_file(document) if document is not None else {}
     values |= read_environment(environ) | _read_overrides(overrides or Overrides())
-    defaults = {".".join(key): "default" for key, reader in KEYS.items() if reader is not None}
+    origins = {".".join(key): "default" for key, reader in KEYS.items() if reader is not None}
+    origins |= {".".join(key): origin for key, (_, origin) in values.items()}
+    settings = with_targets(_settings(values, root, environ), environ)
+    named = ((service, settings.of(service)) for service in SERVICES)
+    origins |= {f"{service}.url": table.url_origin for service, table in named if table.url}
     return Config(
-        settings=_settings(values, root, environ),
+        settings=settings,
         root=root,
-        origins=defaults | {".".join(key): origin for key, (_, origin) in values.items()},
+        origins=origins,
         file=None if document is None else document.path,
     )
 

@@ -69,12 +69,20 @@ def read_environment(environ: Mapping[str, str]) -> Values:
                 if wrong.at:
                     wrong.expected += f" (in {show(text)})"
                 else:
-                    wrong.value = text
+                    wrong.value = _shown(name, text)
                 example = re.sub(r'[\[\]" ]', "", wrong.example)
                 if name == "ENVKIT_SERVICES" and set(text.split()) <= set(SERVICES):
                     example = ",".join(text.split())
                 raise wrong.error(name, f"export {name}={example}", typed=False) from None
     return values
+
+
+def _shown(name: str, text: str) -> str:
+    if not name.endswith("_URL"):
+        return text
+    from envkit.dsn import seen  # urllib.parse takes a few milliseconds
+
+    return seen(text)
 
 
 def _read(name: str, text: str) -> dict[Key, object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -22,14 +23,30 @@ Report = Callable[[dict[str, Any]], None]
 
 # After one has failed, the others get this long to fail too or to be ready.
 _AFTER_FAILURE_S = 0.25
+# Servers that are not ours have this long to drop what is: clients wait 10 s for the end.
+_LEAVE_LIMIT_S = 6.0
 
 
 class Fleet:
-    """Servers, brought up when they are asked for."""
+    """Servers, brought up when they are asked for.
 
-    def __init__(self, settings: Settings, site: Site, cancelled: threading.Event) -> None:
+    Args:
+        settings: Of the project.
+        site: The keeper's.
+        cancelled: Set at the keeper's end.
+        attached: To be told of every server that is not ours: service and URL.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        site: Site,
+        cancelled: threading.Event,
+        attached: Callable[[ServiceName, str], None],
+    ) -> None:
         self._settings = settings
-        self._owner = site.owner
+        self._site = site
+        self._attached = attached
         self._logs = site.logs
         self._starter = Starter(settings, site, cancelled, self._tell)
         self._guard = threading.Lock()
@@ -55,10 +72,15 @@ class Fleet:
         spec = services.load(service)
         start = partial(self._starter.up, spec)
         # Planned outside of the guard, so that services are looked at side by side.
-        if self._starter.planned(spec).backend == "embedded" and spec.whole is not None:
+        backend = self._starter.planned(spec).backend
+        if backend == "attach":
+            from envkit.keeper.attached import AttachedPool
+
+            pool = AttachedPool(spec, self._settings.of(service), start, self._site, self._attached)
+        elif backend == "embedded" and spec.whole is not None:
             pool = OwnServers(spec, spec.whole, start)
         else:
-            pool = SharedServer(spec, self._settings.of(service), start, self._owner)
+            pool = SharedServer(spec, self._settings.of(service), start, self._site.owner)
         with self._guard:
             return self._pools.setdefault(service, pool)
 
@@ -149,6 +171,30 @@ class Fleet:
                 )
             )
         return rows
+
+    def leave(self) -> list[str]:
+        """Remove what is ours from servers that are not; what went wrong, in words."""
+        with self._guard:
+            pools = list(self._pools.items())
+        leaving = [(name, pool.leave) for name, pool in pools if hasattr(pool, "leave")]
+        problems: list[str] = []
+
+        def one(service: ServiceName, leave: Callable[[], None]) -> None:
+            try:
+                leave()
+            except Exception as error:
+                traceback.print_exc()  # into the log, which is kept
+                problems.append(f"{service}: {error}")
+
+        threads = [threading.Thread(target=one, args=args, daemon=True) for args in leaving]
+        for thread in threads:
+            thread.start()
+        limit = time.monotonic() + _LEAVE_LIMIT_S
+        for thread, (service, _) in zip(threads, leaving, strict=True):
+            thread.join(max(0.0, limit - time.monotonic()))
+            if thread.is_alive():
+                problems.append(f"{service}: no answer within {_LEAVE_LIMIT_S:g} s")
+        return problems
 
     def log_files(self, service: ServiceName) -> list[str]:
         """Of a service's servers, those that have ended included."""

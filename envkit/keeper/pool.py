@@ -24,7 +24,7 @@ from envkit.owner import Owner
 from envkit.plan import Choice
 from envkit.services.spec import Address, Greeting, Namespace, Service
 
-__all__ = ["Held", "OwnServers", "Pool", "SharedServer", "Up"]
+__all__ = ["Held", "OwnServers", "Pool", "SharedServer", "SharedUp", "Up"]
 
 
 class Up(Struct, frozen=True, kw_only=True):
@@ -57,7 +57,7 @@ class Up(Struct, frozen=True, kw_only=True):
             user=namespace.user,
             password=namespace.password,
             database=namespace.database,
-            url=spec.url(self.address.host, self.address.port, namespace),
+            url=spec.url(self.address, namespace),
             started_ms=self.started_ms,
         )
 
@@ -86,7 +86,7 @@ class Pool(Protocol):
 StartServer = Callable[[str], Up]
 
 
-class _Shared:
+class SharedUp:
     """A server that is brought up by the first who asks; the others wait for the same one."""
 
     def __init__(self, start: Callable[[], Up]) -> None:
@@ -131,7 +131,7 @@ class SharedServer:
         self._spec = spec
         self._settings = settings
         self._owner = owner.text
-        self._server = _Shared(lambda: start(spec.name))
+        self._server = SharedUp(lambda: start(spec.name))
 
     def ready(self) -> Up:
         return self._server.get()
@@ -210,13 +210,13 @@ class OwnServers:
             spare, in_use = self._spare.now(), list(self._in_use)
         return [up for up in [*in_use, *([spare] if spare else [])] if up.alive]
 
-    def _new_spare(self) -> _Shared:
+    def _new_spare(self) -> SharedUp:
         self._count += 1
         name = f"{self._spec.name}-{self._count}"
-        return _Shared(lambda: self._start(name))
+        return SharedUp(lambda: self._start(name))
 
     @staticmethod
-    def _warm(spare: _Shared) -> None:
+    def _warm(spare: SharedUp) -> None:
         # Not in the way of the test that just got its lease: its first queries come now.
         time.sleep(_WARM_DELAY_S)
         try:

@@ -18,8 +18,11 @@ from msgspec import Struct
 
 from envkit.engine.address import engine_address
 from envkit.engine.look import look
-from envkit.errors import DockerDown
+from envkit.errors import DockerDown, DsnMalformed
 from envkit.keeper import record
+from envkit.keeper.target import target_of
+from envkit.model import SERVICES, ServiceName, Settings
+from envkit.owner import Owner
 from envkit.paths import cache_dir, run_dir, state_dir
 from envkit.processes import end_processes, remove_directory, start_time
 
@@ -63,12 +66,20 @@ def remove_data(path: Path) -> None:
     remove_directory(str(path))
 
 
-def prune(*, older_than: float | None = None, data_dir: str = "") -> Pruned:
+def prune(
+    *,
+    older_than: float | None = None,
+    data_dir: str = "",
+    settings: Settings | None = None,
+    root: str = "",
+) -> Pruned:
     """Remove what is provably dead.
 
     Args:
-        older_than: Seconds; also remove data directories of that age whose owner is not known.
+        older_than: Seconds; also remove what is of that age and whose owner is not known.
         data_dir: A further directory to look into.
+        settings: Of a project: the servers it attaches to are looked at as well.
+        root: The project's directory.
     """
     removed: list[str] = []
     left: list[str] = []
@@ -102,6 +113,12 @@ def prune(*, older_than: float | None = None, data_dir: str = "") -> Pruned:
         if not _answers(path):
             removed += _unlink(path)
     removed += _old_files()
+    if settings is not None:
+        for service in SERVICES:
+            if settings.backend_of(service) in ("attach", "auto"):
+                more = _on_attached(service, settings, root, older_than)
+                removed += more.removed
+                left += more.left
     gone, stay = _containers(older_than)
     return Pruned(removed=(*removed, *gone), left=(*left, *stay))
 
@@ -116,6 +133,38 @@ def _containers(older_than: float | None) -> tuple[list[str], list[str]]:
     from envkit.keeper.prune_containers import prune_containers  # 110 ms of imports
 
     return prune_containers(address, older_than=older_than)
+
+
+def _on_attached(
+    service: ServiceName, settings: Settings, root: str, older_than: float | None
+) -> Pruned:
+    """What dead runs left on the server that a project attaches to, if it does."""
+    target = target_of(service, settings, root)
+    if target is None:
+        return Pruned(removed=(), left=())
+    from envkit.dsn import read
+    from envkit.guard import why_not
+    from envkit.keeper.attached import remove_dead
+    from envkit.services import attached
+
+    kind = attached.load(service)
+    try:
+        where = read(service, target.url, target.origin)
+    except DsnMalformed as error:
+        return Pruned(removed=(), left=(f"{service} ({error.observed})",))
+    if why_not(where, settings.attach.allow):
+        return Pruned(removed=(), left=())  # nothing of ours can be there
+    place = f"{service} at {where.where}"
+    try:
+        removed, left = remove_dead(
+            kind, kind.address(where, Owner.this_process().run), older_than=older_than
+        )
+    except Exception as error:  # nobody there, or no way in
+        return Pruned(removed=(), left=(f"{place} (cannot be looked at: {error})",))
+    return Pruned(
+        removed=tuple(f"{name} on {place}" for name in removed),
+        left=tuple(f"{words} on {place}" for words in left),
+    )
 
 
 def _is_dead(data: Path) -> bool | None:

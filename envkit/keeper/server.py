@@ -12,6 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,8 @@ class Keeper:
             later=self._later,
             containers=self._watch,
         )
-        self._fleet = Fleet(self.settings, site, self._cancelled)
+        attached = partial(self._watch.attached, site.owner.run)
+        self._fleet = Fleet(self.settings, site, self._cancelled, attached)
         self._leases = Leases(self._fleet.pool)
         self._listener = self._listen()
         self._write_record(lock_descriptor)
@@ -199,11 +201,15 @@ class Keeper:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        # Servers of our own are thrown away; on those of others nothing of ours may stay.
+        problems = self._fleet.leave()
+        self._stumbled |= bool(problems)
+        self._left += problems
         end_processes(self._watch.processes())
         if containers := self._watch.containers():
             from envkit.keeper.sweep import remove_containers
 
-            self._left = remove_containers(engine_address(self.settings.docker), containers)
+            self._left += remove_containers(engine_address(self.settings.docker), containers)
         if self._stumbled or self._fleet.failed:
             from envkit.keeper.watchdog import save_logs
 

@@ -12,8 +12,9 @@ from envkit.backends.server import Server
 from envkit.backends.site import Site
 from envkit.engine.address import engine_address
 from envkit.errors import EnvkitError
-from envkit.host import Target, look_for
+from envkit.host import look_for
 from envkit.keeper.pool import Up
+from envkit.keeper.target import target_of
 from envkit.model import ServiceName, Settings
 from envkit.plan import Choice, choose
 from envkit.services.spec import Address, Greeting, Service, new_password
@@ -70,7 +71,7 @@ class Starter:
             image=spec.image,
             settings=table,
             docker=self._settings.docker,
-            target=Target(url=table.url, origin=table.url_origin) if table.url else None,
+            target=target_of(spec.name, self._settings, self._site.project),
         )
         try:
             choice = choose(spec.name, self._settings, facts)
@@ -134,6 +135,18 @@ class Starter:
     def _bring_up(self, spec: Service, name: str) -> Up:
         begun = time.monotonic()
         choice = self.planned(spec)
+        if choice.target is not None:
+            from envkit.keeper.attached import attach
+
+            return attach(
+                spec,
+                name,
+                choice,
+                self._settings.of(spec.name),
+                self._site,
+                limit=self._settings.start_timeout,
+                cancelled=self._cancelled,
+            )
         while True:
             password = new_password()
             server = self._prepared(spec, name, choice, password)

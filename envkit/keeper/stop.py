@@ -24,11 +24,14 @@ class Stopped(Struct, frozen=True, kw_only=True):
     """What a keeper had.
 
     Attributes:
+        services: Whose servers were its own.
+        attached: What it used of others, in words: ``postgres, attached to HOST:PORT (ORIGIN)``.
         clients: How many were using it.
         left: Containers that could not be removed.
     """
 
     services: tuple[str, ...]
+    attached: tuple[str, ...] = ()
     clients: int
     left: tuple[str, ...] = ()
 
@@ -38,12 +41,17 @@ def stop_all(root: Path | None) -> list[Stopped]:
     stopped: list[Stopped] = []
     for about in running(root):
         services: tuple[str, ...] = ()
+        attached: tuple[str, ...] = ()
         clients = 0
         left: tuple[str, ...] = ()
         try:
             client = join(about.key, hold=False)
             status = client.status()
-            services = tuple(row["service"] for row in status["services"])
+            rows = status["services"]
+            services = tuple(row["service"] for row in rows if row["backend"] != "attach")
+            attached = tuple(
+                f"{row['service']}, {row['why']}" for row in rows if row["backend"] == "attach"
+            )
             clients = status["clients"]
             client.down()
             left = tuple(client.left)
@@ -51,7 +59,7 @@ def stop_all(root: Path | None) -> list[Stopped]:
             # It hangs, or speaks another version's protocol: its signals mean the same everywhere.
             _end(about, signal.SIGTERM)
             _end(about, signal.SIGKILL)  # then its watchdog stops the servers
-        stopped.append(Stopped(services=services, clients=clients, left=left))
+        stopped.append(Stopped(services=services, attached=attached, clients=clients, left=left))
     return stopped
 
 

@@ -1,7 +1,8 @@
 """Removing what a keeper has outside of this machine's files and processes.
 
 A function for the keeper's own end, and a program for its watchdog: it reads one JSON document from
-standard input, with the engine's environment and the containers by name.
+standard input, with the engine and the containers by name, and with the servers of others that the
+keeper was attached to.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ if __name__ == "__main__":  # find the package by this file, whatever else the p
 
 from envkit.engine.address import EngineAddress
 from envkit.errors import EnvkitError
+from envkit.model import ServiceName
 
-__all__ = ["remove_containers"]
+__all__ = ["remove_containers", "remove_namespaces"]
 
 _LIMIT_S = 4.0
 _GONE_LIMIT_S = 1.0
 _PAUSE_S = 0.05
+_FINISHED_S = 0.3
 
 
 def remove_containers(address: EngineAddress, containers: Mapping[str, bool]) -> list[str]:
@@ -77,9 +80,39 @@ def _remove(address: EngineAddress, name: str, *, known: bool) -> bool:
         time.sleep(_PAUSE_S)
 
 
+def remove_namespaces(service: ServiceName, url: str, run: str) -> None:
+    """Remove all that a dead run has on a server of somebody else.
+
+    Twice, because a server may finish what a client that died has asked for.
+
+    Raises:
+        Exception: Whatever the driver has to say.
+    """
+    from envkit.dsn import read
+    from envkit.services import attached
+
+    kind = attached.load(service)
+    address = kind.address(read(service, url, "the keeper"), run)
+    kind.clear(address, run)
+    time.sleep(_FINISHED_S)
+    kind.clear(address, run)
+
+
 def main() -> None:
+    from threading import Thread
+
     about: dict[str, Any] = json.load(sys.stdin)
-    remove_containers(EngineAddress(**about["engine"]), about["containers"])
+    # Side by side, because one may hang; each says on stderr what keeps it from its end.
+    threads = [
+        Thread(target=remove_namespaces, args=(one["attached"], one["url"], one["run"]))
+        for one in about["attached"]
+    ]
+    for thread in threads:
+        thread.start()
+    if about["containers"]:
+        remove_containers(EngineAddress(**about["engine"]), about["containers"])
+    for thread in threads:
+        thread.join()
 
 
 if __name__ == "__main__":

@@ -81,6 +81,10 @@ class Watch:
                 if "container" in fact
             }
 
+    def attached(self, run: str, service: str, url: str) -> None:
+        """A server of somebody else, on which this run has something from now on."""
+        self._tell({"attached": service, "url": url, "run": run})
+
     def directory(self, path: Path) -> None:
         self._tell({"directory": str(path)})
 

@@ -54,6 +54,7 @@ def main() -> None:
     logs: list[tuple[str, str, str]] = []
     containers: dict[str, bool] = {}
     engine: dict[str, Any] = {}
+    attached: list[dict[str, str]] = []
     with open(0, "rb", closefd=False) as lines:
         for line in lines:
             if not line.endswith(b"\n"):
@@ -79,9 +80,15 @@ def main() -> None:
                 containers[message["made"]] = True
             elif "gone" in message:
                 containers.pop(message["gone"], None)
+            elif "attached" in message:
+                attached.append(message)
             elif "done" in message:
                 os._exit(0)
-    sweeper = start_sweep(engine, containers) if containers else None
+    sweeper = None
+    if containers or attached:
+        sweeper = start_sweep(
+            {"engine": engine, "containers": containers, "attached": attached},
+        )
     end_processes(processes)
     for source, target, prefix in logs:
         save_logs(source, target, prefix)
@@ -94,15 +101,18 @@ def main() -> None:
         remove_file(path)
 
 
-def start_sweep(engine: dict[str, Any], containers: dict[str, bool]) -> Popen[bytes]:
-    """Have containers removed by a program that knows how to talk to their engine."""
+def start_sweep(what: dict[str, Any]) -> Popen[bytes]:
+    """Have a program remove what is elsewhere: it knows how to talk to engines and servers.
+
+    It gets URLs with passwords, so it gets them through a pipe.
+    """
     from subprocess import PIPE, Popen
 
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "sweep.py")
     program = Popen([sys.executable, "-P", path], stdin=PIPE)
     assert program.stdin is not None
     with contextlib.suppress(OSError):
-        program.stdin.write(json.dumps({"engine": engine, "containers": containers}).encode())
+        program.stdin.write(json.dumps(what).encode())
         program.stdin.close()
     return program
 

@@ -31,10 +31,12 @@ from envkit.services.handle import Handle, driver
 from envkit.services.spec import Address, Greeting, Namespace, Service
 
 if TYPE_CHECKING:
+    from http.client import HTTPSConnection
+
     from clickhouse_connect.driver.asyncclient import AsyncClient
     from clickhouse_connect.driver.client import Client
 
-__all__ = ["SPEC", "ClickHouseHandle"]
+__all__ = ["SPEC", "ClickHouseHandle", "Rejected", "query"]
 
 # Nothing to save and nothing shared: SIGTERM would only take longer.
 _STOP = signal.SIGKILL
@@ -168,37 +170,69 @@ def _process(settings: ServiceSettings, found: FoundProgram) -> ProcessRecipe:
     )
 
 
-def _query(address: Address, limit: float, query: str) -> str:
+class Rejected(ConnectionError):
+    """An HTTP answer that is none of success; its text is the error's.
+
+    Attributes:
+        status: Of HTTP.
+        native: Whether it is ClickHouse's own error, with a code.
+    """
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text or f"HTTP {status}")
+        self.status = status
+        self.native = text.startswith("Code: ")
+
+
+def query(address: Address, limit: float, statement: str) -> str:
     """One statement over HTTP.
 
     Raises:
-        OSError: No connection, or an answer other than 200 with its text.
+        Rejected: An answer other than 200, with its text.
+        OSError: No connection, or no HTTP at the other end.
     """
     from http.client import HTTPConnection, HTTPException
 
-    token = base64.b64encode(f"{address.user}:{address.password}".encode()).decode()
+    credentials = f"{address.user}:{address.password}".encode()
+    token = base64.b64encode(credentials).decode()
     connection = HTTPConnection(address.host, address.port, timeout=limit)
+    if address.tls:
+        connection = _over_tls(address, limit)
     try:
-        connection.request("POST", "/", query.encode(), {"Authorization": f"Basic {token}"})
+        connection.request("POST", "/", statement.encode(), {"Authorization": f"Basic {token}"})
         response = connection.getresponse()
         text = response.read().decode(errors="replace").strip()
     except HTTPException as error:
+        if isinstance(error, ConnectionError):  # hung up without a word
+            raise
         raise ConnectionError(f"not an HTTP answer: {error!r}") from None
     finally:
         connection.close()
     if response.status != 200:
-        raise ConnectionError(text or f"HTTP {response.status}")
+        raise Rejected(response.status, text)
     return text
 
 
+def _over_tls(address: Address, limit: float) -> HTTPSConnection:
+    """With the names that clickhouse-connect gives to these choices."""
+    import ssl
+    from http.client import HTTPSConnection
+
+    context = ssl.create_default_context(cafile=address.parameters.get("ca_cert"))
+    if address.parameters.get("verify", "").lower() in ("0", "false", "no", "off"):
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return HTTPSConnection(address.host, address.port, timeout=limit, context=context)
+
+
 def _greet(address: Address, limit: float) -> Greeting:
-    version = _query(address, limit, "SELECT version()")
+    version = query(address, limit, "SELECT version()")
     return Greeting(product="ClickHouse", version=version)
 
 
 def _create(address: Address, name: str, _: ServiceSettings, owner: str) -> Namespace:
     comment = f" COMMENT '{_quoted(owner)}'" if owner else ""
-    _query(address, 60, f"CREATE DATABASE `{name}`{comment}")
+    query(address, 60, f"CREATE DATABASE `{name}`{comment}")
     return Namespace(user=address.user, password=address.password, database=name)
 
 
@@ -207,12 +241,17 @@ def _quoted(text: str) -> str:
 
 
 def _drop(address: Address, namespace: Namespace) -> None:
-    _query(address, 60, f"DROP DATABASE IF EXISTS `{namespace.database}` SYNC")
+    query(address, 60, f"DROP DATABASE IF EXISTS `{namespace.database}` SYNC")
 
 
-def _url(host: str, port: int, namespace: Namespace) -> str:
-    password = quote(namespace.password, safe="")
-    return f"http://{namespace.user}:{password}@{host}:{port}/{namespace.database}"
+def _url(address: Address, namespace: Namespace) -> str:
+    user, password = quote(namespace.user, safe=""), quote(namespace.password, safe="")
+    scheme = "https" if address.tls else "http"
+    said = "&".join(f"{name}={quote(text)}" for name, text in address.parameters.items())
+    return (
+        f"{scheme}://{user}:{password}@{address.url_host}/{namespace.database}"
+        f"{'?' if said else ''}{said}"
+    )
 
 
 def _environment(endpoint: Endpoint) -> dict[str, str]:
@@ -223,6 +262,7 @@ def _environment(endpoint: Endpoint) -> dict[str, str]:
         "CLICKHOUSE_USER": endpoint.user,
         "CLICKHOUSE_PASSWORD": endpoint.password,
         "CLICKHOUSE_DATABASE": endpoint.database,
+        **({"CLICKHOUSE_SECURE": "true"} if endpoint.url.startswith("https:") else {}),
     }
 
 
@@ -236,7 +276,7 @@ class ClickHouseHandle(Handle):
             DriverMissing: clickhouse-connect cannot be imported.
         """
         connect = driver("clickhouse_connect", "clickhouse-connect")
-        client: Client = connect.get_client(dsn=self.url, **kwargs)
+        client: Client = connect.get_client(dsn=self.url, **(self._tls() | kwargs))
         return self._closing(client)
 
     async def aclient(self, **kwargs: Any) -> AsyncClient:
@@ -248,8 +288,12 @@ class ClickHouseHandle(Handle):
         """
         driver("aiohttp", "clickhouse-connect[async]")  # what its asynchronous client stands on
         connect = driver("clickhouse_connect", "clickhouse-connect")
-        client: AsyncClient = await connect.get_async_client(dsn=self.url, **kwargs)
+        client: AsyncClient = await connect.get_async_client(dsn=self.url, **(self._tls() | kwargs))
         return client
+
+    def _tls(self) -> dict[str, Any]:
+        # clickhouse-connect 1.12 does not look at the scheme of its dsn.
+        return {"interface": "https"} if self.url.startswith("https:") else {}
 
 
 def _tool(endpoint: Endpoint) -> ShellTool:

@@ -27,7 +27,7 @@ from envkit.services.spec import Address, Greeting, Namespace, Service, new_pass
 if TYPE_CHECKING:
     import psycopg
 
-__all__ = ["SPEC", "PostgresHandle"]
+__all__ = ["SPEC", "PostgresHandle", "connected", "literal", "set_password"]
 
 # Throw-away data: nothing here has to survive a crash, so nothing waits for a disk.
 _PLACE = {
@@ -183,21 +183,37 @@ def _compose(settings: ServiceSettings, image: FoundImage) -> ComposeRecipe:
     )
 
 
-def _admin(address: Address) -> psycopg.Connection[Any]:
+def connected(address: Address, limit: float = 10, **other: Any) -> psycopg.Connection[Any]:
+    """A session of the keeper's own; statements are their own transactions.
+
+    Args:
+        address: Of the server.
+        limit: Seconds for getting there, rounded to whole ones.
+        other: Instead of what the address says.
+
+    Raises:
+        psycopg.OperationalError: There is no getting in.
+    """
     module = driver("psycopg", "psycopg[binary]")
-    connection: psycopg.Connection[Any] = module.connect(
-        host=address.socket_dir or address.host,
-        port=address.port,
-        user=address.user,
-        password=None if address.socket_dir else address.password,
-        dbname=address.database or "postgres",
-        connect_timeout=10,
-        autocommit=True,
-    )
+    how = address.parameters | {
+        "host": address.host,
+        "port": address.port,
+        "user": address.user,
+        "password": address.password or None,  # none leaves it to the user's password file
+        "dbname": address.database or "postgres",
+        "connect_timeout": max(2, int(limit)),  # libpq takes 1 as 2
+    }
+    connection: psycopg.Connection[Any] = module.connect(**(how | other), autocommit=True)
     return connection
 
 
-def _set_password(connection: psycopg.Connection[Any], what: str, role: str, password: str) -> None:
+def _admin(address: Address) -> psycopg.Connection[Any]:
+    if address.socket_dir:  # there nobody asks for a password
+        return connected(address, host=address.socket_dir, password=None)
+    return connected(address)
+
+
+def set_password(connection: psycopg.Connection[Any], what: str, role: str, password: str) -> None:
     """Run ``what`` (CREATE ROLE, ALTER ROLE) with a password that the server never sees in clear.
 
     A statement that fails is written to the server's log, password and all, so it carries the
@@ -209,25 +225,17 @@ def _set_password(connection: psycopg.Connection[Any], what: str, role: str, pas
     connection.execute(f"{what} LOGIN PASSWORD '{verifier}'")
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
 def _greet(address: Address, limit: float) -> Greeting:
-    module = driver("psycopg", "psycopg[binary]")
     if address.socket_dir:
         with _admin(address) as connection:
-            _set_password(connection, "ALTER ROLE postgres", address.user, address.password)
-    with module.connect(
-        host=address.host,
-        port=address.port,
-        user=address.user,
-        password=address.password,
-        dbname=address.database or "postgres",
-        connect_timeout=max(2, int(limit)),  # libpq takes 1 as 2
-        autocommit=True,
-    ) as connection:
+            set_password(connection, "ALTER ROLE postgres", address.user, address.password)
+    with connected(address, limit) as connection:
         row = connection.execute("SHOW server_version").fetchone()
+        assert row is not None
     # "18.6 (Debian 18.6-1.pgdg12+1)": the rest names the packager
     return Greeting(product="PostgreSQL", version=str(row[0]).split()[0])
 
@@ -236,7 +244,7 @@ def _create(address: Address, name: str, settings: ServiceSettings, owner: str) 
     password = new_password()
     rights = "SUPERUSER" if getattr(settings, "superuser", False) else "NOSUPERUSER"
     with _admin(address) as connection:
-        _set_password(connection, f'CREATE ROLE "{name}" {rights}', name, password)
+        set_password(connection, f'CREATE ROLE "{name}" {rights}', name, password)
         # template0 allows no connections, so nobody can be in the way of copying it. Without fsync
         # copying its files takes half the time of writing them through the log (PG 15's default).
         how = "STRATEGY file_copy" if connection.info.server_version >= 150000 else ""
@@ -244,7 +252,7 @@ def _create(address: Address, name: str, settings: ServiceSettings, owner: str) 
         connection.execute(f'REVOKE ALL ON DATABASE "{name}" FROM PUBLIC')
         if owner:
             for what in ("DATABASE", "ROLE"):
-                connection.execute(f'COMMENT ON {what} "{name}" IS {_literal(owner)}')
+                connection.execute(f'COMMENT ON {what} "{name}" IS {literal(owner)}')
     return Namespace(user=name, password=password, database=name)
 
 
@@ -254,12 +262,40 @@ def _drop(address: Address, namespace: Namespace) -> None:
         connection.execute(f'DROP ROLE IF EXISTS "{namespace.user}"')
 
 
-def _url(host: str, port: int, namespace: Namespace) -> str:
-    password = quote(namespace.password, safe="")
-    return f"postgresql://{namespace.user}:{password}@{host}:{port}/{namespace.database}"
+def _url(address: Address, namespace: Namespace) -> str:
+    user, password = quote(namespace.user, safe=""), quote(namespace.password, safe="")
+    host, parameters = address.url_host, address.parameters
+    if address.host.startswith("/"):
+        # In the query, which SQLAlchemy understands as well as libpq.
+        host, parameters = "", {"host": address.host, "port": str(address.port)} | parameters
+    query = "&".join(f"{name}={quote(text, safe='/:')}" for name, text in parameters.items())
+    return (
+        f"postgresql://{user}:{password}@{host}/{quote(namespace.database, safe='')}"
+        f"{'?' if query else ''}{query}"
+    )
+
+
+# Taken away from programs because they are about another server; what a URL itself says of them
+# is set again.
+_BY_PARAMETER = {
+    "sslmode": "PGSSLMODE",
+    "sslrootcert": "PGSSLROOTCERT",
+    "sslcert": "PGSSLCERT",
+    "sslkey": "PGSSLKEY",
+    "options": "PGOPTIONS",
+    "channel_binding": "PGCHANNELBINDING",
+    "gssencmode": "PGGSSENCMODE",
+}
+
+
+def _parameters_of(url: str) -> dict[str, str]:
+    from urllib.parse import parse_qsl
+
+    return dict(parse_qsl(url.partition("?")[2].replace("+", "%2B"), keep_blank_values=True))
 
 
 def _environment(endpoint: Endpoint) -> dict[str, str]:
+    said = _parameters_of(endpoint.url)
     return {
         "DATABASE_URL": endpoint.url,
         "PGHOST": endpoint.host,
@@ -267,6 +303,7 @@ def _environment(endpoint: Endpoint) -> dict[str, str]:
         "PGUSER": endpoint.user,
         "PGPASSWORD": endpoint.password,
         "PGDATABASE": endpoint.database,
+        **{_BY_PARAMETER[name]: text for name, text in said.items() if name in _BY_PARAMETER},
     }
 
 
@@ -299,7 +336,10 @@ class PostgresHandle(Handle):
 
     def _over_environment(self) -> dict[str, str]:
         """What PGHOSTADDR, PGOPTIONS and PGSSLMODE of the user would change otherwise."""
-        over = {"options": "", "sslmode": "prefer"}
+        # An argument would win over the URL, so only what the URL leaves open.
+        said = _parameters_of(self.url)
+        usual = {"options": "", "sslmode": "prefer"}
+        over = {name: text for name, text in usual.items() if name not in said}
         # A name has to stay one: TLS checks it, and it may have several addresses.
         return over | {"hostaddr": self.host} if _is_address(self.host) else over
 
@@ -358,6 +398,11 @@ SPEC = Service(
         "PGPASSFILE",
         "PGOPTIONS",
         "PGSSLMODE",
+        "PGSSLROOTCERT",
+        "PGSSLCERT",
+        "PGSSLKEY",
+        "PGCHANNELBINDING",
+        "PGGSSENCMODE",
         "PGREQUIRESSL",
         "PGREQUIREAUTH",
         "PGTARGETSESSIONATTRS",

@@ -6,10 +6,10 @@ of its numbered databases, and a user that can do nothing outside of it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import signal
-import socket
 import sys
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -28,13 +28,14 @@ from envkit.model import (
     ShellTool,
 )
 from envkit.services.handle import Handle, driver
+from envkit.services.resp import Connection, Refused
 from envkit.services.spec import Address, Greeting, Namespace, Service, new_password
 
 if TYPE_CHECKING:
     import redis
     import redis.asyncio
 
-__all__ = ["SPEC", "RedisHandle"]
+__all__ = ["BASE", "CLAIM", "SPEC", "RedisHandle", "databases", "logged_in", "release"]
 
 _PLACE: dict[str, Any] = {
     "bind": "127.0.0.1",
@@ -123,59 +124,15 @@ def _process(settings: ServiceSettings, _: FoundProgram) -> ProcessRecipe:
     )
 
 
-class _Connection:
-    """Just enough of RESP (https://valkey.io/topics/protocol/) for a first round trip.
-
-    redis-py takes 100 ms to import, and the keeper needs nothing else of it.
-    """
-
-    def __init__(self, address: Address, limit: float) -> None:
-        self._socket = socket.create_connection((address.host, address.port), timeout=limit)
-        self._file = self._socket.makefile("rb")
-
-    def __enter__(self) -> _Connection:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-        self._socket.close()
-
-    def call(self, *words: str) -> str:
-        parts = [f"*{len(words)}\r\n".encode()]
-        for word in words:
-            data = word.encode()
-            parts += [f"${len(data)}\r\n".encode(), data, b"\r\n"]
-        self._socket.sendall(b"".join(parts))
-        return self._reply()
-
-    def _reply(self) -> str:
-        line = self._file.readline()
-        if not line.endswith(b"\r\n"):
-            raise ConnectionError("the server closed the connection")
-        kind, rest = line[:1], line[1:-2].decode(errors="replace")
-        if kind == b"$" and rest == "-1":
-            return ""
-        if kind == b"$":
-            return self._file.read(int(rest) + 2)[:-2].decode(errors="replace")
-        if kind == b"*":
-            return "\n".join(self._reply() for _ in range(int(rest)))
-        if kind == b"-":
-            raise ConnectionError(rest)
-        if kind not in b"+:":
-            raise ConnectionError(f"unexpected answer {line[:60]!r}: not a Redis server?")
-        return rest
-
-
 def _greet(address: Address, limit: float) -> Greeting:
-    with _Connection(address, limit) as connection:
-        connection.call("AUTH", address.user, address.password)
+    with Connection(address, limit) as connection:
+        connection.log_in()
         if connection.call("PING") != "PONG":
             raise ConnectionError("PING was not answered with PONG: not a Redis server?")
-        info = dict(
-            line.split(":", 1)
-            for line in connection.call("INFO", "server").splitlines()
-            if ":" in line
-        )
+        said = ""
+        with contextlib.suppress(Refused):  # not everybody's user may ask
+            said = connection.call("INFO", "server")
+    info = dict(line.split(":", 1) for line in said.splitlines() if ":" in line)
     if "valkey_version" in info:
         return Greeting(product="Valkey", version=info["valkey_version"])
     return Greeting(product="Redis", version=info.get("redis_version", "?"))
@@ -185,79 +142,141 @@ def _whole(address: Address) -> Namespace:
     return Namespace(user=address.user, password=address.password, database="0")
 
 
-# In the base database, which is never leased: the database of that number was found empty and is
-# in use by the owner written there.
-_CLAIM = "envkit:lease:"
+#: In database 0, whichever a URL names, because keepers with different URLs must see each other's:
+#: the database of that number was found empty and is in use by the owner written there.
+CLAIM = "envkit:lease:"
+#: Likewise: the database of that number is what somebody's URL names, so it is nobody's lease.
+BASE = "envkit:base:"
+_HOME = "0"
+_USUAL_COUNT = 16
 # What would reach beyond one database, or change the server for all. Where the server can confine
 # a user to a database itself, the last three are not needed.
 _NOT_FOR_LEASES = ("-@admin", "-flushall", "-swapdb")
 _NOT_ACROSS = ("-move", "-copy", "-select")
 
 
-def _create(address: Address, name: str, _: ServiceSettings, owner: str) -> Namespace:
-    base = address.database or "0"
-    password = new_password()
-    with _Connection(address, 60) as admin:
-        admin.call("AUTH", address.user, address.password)
+def logged_in(address: Address) -> Connection:
+    """A connection of the keeper's own, in the database where claims are.
+
+    Raises:
+        Refused: The server lets this user not in, or not there.
+        OSError: There is no server.
+    """
+    connection = Connection(address, 10)
+    try:
+        connection.log_in()
+        connection.call("SELECT", _HOME)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def databases(admin: Connection) -> list[str]:
+    """The numbers of the server's databases."""
+    try:
         count = int(admin.call("CONFIG", "GET", "databases").split("\n")[-1])
-        numbers = [str(number) for number in range(count) if str(number) != base]
+    except (Refused, ValueError):  # not everybody's user may ask: then what every server has
+        count = _USUAL_COUNT
+    return [str(number) for number in range(count)]
+
+
+def _create(address: Address, name: str, _: ServiceSettings, owner: str) -> Namespace:
+    password = new_password()
+    with logged_in(address) as admin:
+        taken = (_HOME, address.database)
+        numbers = [number for number in databases(admin) if number not in taken]
         # From a place of chance, or many at once would all go through the same ones in use.
-        begin = int.from_bytes(os.urandom(2)) % len(numbers)
+        begin = int.from_bytes(os.urandom(2)) % max(1, len(numbers))
         for number in numbers[begin:] + numbers[:begin]:
-            if not _claimed(admin, base, number, owner):
+            if not _claimed(admin, number, owner):
                 continue
             try:
-                _confine(admin, name, password, number)
+                if _confined(admin, name, password, number):
+                    return Namespace(user=name, password=password, database=number)
+                if address.run:  # users are not ours to make there: then with the one we have
+                    return Namespace(user=address.user, password=address.password, database=number)
+                raise ConnectionError("the server makes no users (ACL SETUSER)")
             except BaseException:
-                _unclaim(admin, base, number)
+                _unclaim(admin, number)
                 raise
-            return Namespace(user=name, password=password, database=number)
     raise LeaseLimit(
-        f"all {len(numbers)} databases of the Redis server at {address.host}:{address.port} are "
+        f"all {len(numbers)} databases of the Redis server at {address.url_host} are "
         "in use or not empty",
-        hint="fewer tests at once, or more with: databases = 256 in the server's configuration",
+        hint="fewer tests at once, or more with: databases = 256 in the server's configuration"
+        + ("; or what dead runs left: envkit prune" if address.run else ""),
     )
 
 
-def _claimed(admin: _Connection, base: str, number: str, owner: str) -> bool:
+def _claimed(admin: Connection, number: str, owner: str) -> bool:
     """Take a database that nobody has and nothing is in."""
-    admin.call("SELECT", base)
-    if admin.call("SET", _CLAIM + number, owner, "NX") != "OK":
+    if admin.call("EXISTS", BASE + number) != "0":
         return False
-    admin.call("SELECT", number)
-    if admin.call("DBSIZE") == "0":
-        return True
-    _unclaim(admin, base, number)
+    if admin.call("SET", CLAIM + number, owner, "NX") != "OK":
+        return False
+    try:
+        admin.call("SELECT", number)
+    except Refused:  # there are fewer, or it is not for this user
+        _unclaim(admin, number)
+        return False
+    empty = admin.call("DBSIZE") == "0"
+    admin.call("SELECT", _HOME)
+    if not empty:
+        _unclaim(admin, number)
+    return empty
+
+
+def _unclaim(admin: Connection, number: str) -> None:
+    admin.call("SELECT", _HOME)
+    admin.call("DEL", CLAIM + number)
+
+
+def _confined(admin: Connection, name: str, password: str, number: str) -> bool:
+    """Make a user for one database; False where there are no users to be made.
+
+    https://redis.io/docs/latest/commands/acl-setuser/
+    """
+    digest = hashlib.sha256(password.encode()).hexdigest()
+    common = ("reset", "on", f"#{digest}", "~*", "+@all", *_NOT_FOR_LEASES)
+    ways = (
+        ("&*", f"db={number}"),  # Valkey 9.1 and later
+        ("&*", *_NOT_ACROSS, f"+select|{number}"),
+        (*_NOT_ACROSS, f"+select|{number}"),  # before 6.2 channels were everybody's
+    )
+    for way in ways:
+        with contextlib.suppress(Refused):
+            admin.call("ACL", "SETUSER", name, *common, *way)
+            return True
     return False
 
 
-def _unclaim(admin: _Connection, base: str, number: str) -> None:
-    admin.call("SELECT", base)
-    admin.call("DEL", _CLAIM + number)
-
-
-def _confine(admin: _Connection, name: str, password: str, number: str) -> None:
-    """A user for one database (https://redis.io/docs/latest/commands/acl-setuser/)."""
-    digest = hashlib.sha256(password.encode()).hexdigest()
-    rules = ("reset", "on", f"#{digest}", "~*", "&*", "+@all", *_NOT_FOR_LEASES)
-    try:
-        admin.call("ACL", "SETUSER", name, *rules, f"db={number}")  # Valkey 9.1 and later
-    except ConnectionError:
-        admin.call("ACL", "SETUSER", name, *rules, *_NOT_ACROSS, f"+select|{number}")
-
-
 def _drop(address: Address, namespace: Namespace) -> None:
-    with _Connection(address, 60) as admin:
-        admin.call("AUTH", address.user, address.password)
-        admin.call("ACL", "DELUSER", namespace.user)  # closes its connections, too
-        admin.call("SELECT", namespace.database)
-        admin.call("FLUSHDB")
-        _unclaim(admin, address.database or "0", namespace.database)
+    with logged_in(address) as admin:
+        if namespace.user != address.user:
+            admin.call("ACL", "DELUSER", namespace.user)  # closes its connections, too
+        release(admin, namespace.database)
 
 
-def _url(host: str, port: int, namespace: Namespace) -> str:
-    user = "" if namespace.user == "default" else namespace.user
-    return f"redis://{user}:{quote(namespace.password, safe='')}@{host}:{port}/{namespace.database}"
+def release(admin: Connection, number: str) -> None:
+    """Empty a database that we have claimed, and let go of it."""
+    admin.call("SELECT", number)
+    admin.call("FLUSHDB")
+    _unclaim(admin, number)
+
+
+def _url(address: Address, namespace: Namespace) -> str:
+    user = "" if namespace.user == "default" else quote(namespace.user, safe="")
+    password = f":{quote(namespace.password, safe='')}" if namespace.password else ""
+    userinfo = f"{user}{password}@" if user or password else ""
+    parameters = dict(address.parameters)
+    if address.host.startswith("/"):
+        parameters["db"] = namespace.database
+        place = f"unix://{userinfo}{quote(address.host)}"
+    else:
+        scheme = "rediss" if address.tls else "redis"
+        place = f"{scheme}://{userinfo}{address.url_host}/{namespace.database}"
+    query = "&".join(f"{name}={quote(text, safe='/:')}" for name, text in parameters.items())
+    return f"{place}{'?' if query else ''}{query}"
 
 
 def _environment(endpoint: Endpoint) -> dict[str, str]:
@@ -289,9 +308,15 @@ class RedisHandle(Handle):
 
 
 def _tool(endpoint: Endpoint) -> ShellTool:
+    place: tuple[str, ...] = ("-h", endpoint.host, "-p", str(endpoint.port))
+    if endpoint.url.startswith("unix:"):
+        place = ("-s", endpoint.host)
+    if endpoint.url.startswith("rediss:"):
+        place += ("--tls",)
+    user = () if endpoint.user == "default" else ("--user", endpoint.user)
     return ShellTool(
         programs=("redis-cli", "valkey-cli"),
-        arguments=("-h", endpoint.host, "-p", str(endpoint.port), "-n", endpoint.database),
+        arguments=(*place, *user, "-n", endpoint.database),
         environment={
             **_environment(endpoint),
             "REDISCLI_AUTH": endpoint.password,

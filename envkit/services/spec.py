@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from envkit.model import (
     ComposeRecipe,
@@ -37,6 +37,10 @@ class Address(Struct, frozen=True, kw_only=True):
     Attributes:
         socket_dir: Where the server's Unix socket is, if it has one.
         database: To connect to; empty takes the service's usual one.
+        tls: Whether TLS is part of the way there.
+        parameters: What else a URL said, in the driver's own words.
+        run: `Owner.run` of whoever uses a server that is not ours: all names begin with
+            ``envkit_RUN_`` there. Empty on servers of our own.
     """
 
     host: str
@@ -45,6 +49,19 @@ class Address(Struct, frozen=True, kw_only=True):
     password: str
     socket_dir: str = ""
     database: str = ""
+    tls: bool = False
+    parameters: dict[str, str] = field(default_factory=dict)
+    run: str = ""
+
+    @property
+    def prefix(self) -> str:
+        """What all names begin with that are made there."""
+        return f"envkit_{self.run}_" if self.run else ""
+
+    @property
+    def url_host(self) -> str:
+        """``host:port`` as URLs have it."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def __repr__(self) -> str:
         return f"Address({self.user}@{self.host}:{self.port})"
@@ -85,7 +102,7 @@ class Service(Struct, frozen=True, kw_only=True):
         drop: Remove it and whoever is still connected to it.
         whole: The namespace that is all of a server, for servers so cheap as processes that each
             lease gets one of its own; None if leases always share one.
-        url: Of an endpoint.
+        url: Of a namespace, for programs.
         environment: The variables that programs expect, from an endpoint.
         misleading: Variables that would send programs elsewhere, so they are taken away.
         handle: The class of what a fixture hands to a test.
@@ -104,7 +121,7 @@ class Service(Struct, frozen=True, kw_only=True):
     create: Callable[[Address, str, ServiceSettings, str], Namespace]
     drop: Callable[[Address, Namespace], None]
     whole: Callable[[Address], Namespace] | None
-    url: Callable[[str, int, Namespace], str]
+    url: Callable[[Address, Namespace], str]
     environment: Callable[[Endpoint], Mapping[str, str]]
     misleading: tuple[str, ...]
     handle: Callable[[Endpoint], Any]
