@@ -125,16 +125,16 @@ def test_tests_in_a_container_reach_servers_by_their_own_addresses(
     volumes[socket] = {"bind": "/var/run/docker.sock", "mode": "rw"}
     program = f"{SET}; print(os.environ['REDIS_URL'])"
     command = ["-m", "envkit", "run", "--", sys.executable, "-c", program]
-    container = local_engine.client.containers.run(
+    container = local_engine.client.containers.create(
         engines().REDIS,
         command,
         entrypoint=[sys.executable],
         working_dir=str(on_engine.root),
         environment={"ENVKIT_BACKEND": "docker", "HOME": "/tmp", "USER": "root"},
         volumes=volumes,
-        detach=True,
     )
     try:
+        container.start()
         assert container.wait(timeout=30)["StatusCode"] == 0, container.logs().decode()
         said = container.logs(stderr=False)
     finally:

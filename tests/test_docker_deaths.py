@@ -142,10 +142,12 @@ def _bystander(local_engine: Engine) -> Iterator[Bystander]:
     (base / "project").mkdir()
     project = Project(base / "project")
     project.write("envkit.toml", 'services = ["redis"]\n')
-    made = Bystander(project, local_engine, places)
-    yield made
-    made.close()
-    engines().remove(base)
+    try:
+        made = Bystander(project, local_engine, places)
+        yield made
+        made.close()
+    finally:
+        engines().remove(base)
 
 
 @pytest.fixture

@@ -176,6 +176,18 @@ def test_down_after_the_engine_was_killed_says_what_is_left(
     assert name in down.stdout + down.stderr
 
 
+def test_down_while_the_engine_hangs_says_what_is_left(
+    on_own_engine: Project, own_engine: OwnEngine
+) -> None:
+    assert on_own_engine.envkit("up").returncode == 0
+    name = own_engine.the_container(on_own_engine).name
+    with own_engine.suspended():
+        down = on_own_engine.envkit("down")
+    assert name in down.stderr
+    assert on_own_engine.envkit("prune").returncode == 0
+    assert own_engine.left(on_own_engine) == []
+
+
 def test_start_works_again_after_the_engine_came_back(
     on_own_engine: Project, own_engine: OwnEngine
 ) -> None:
