@@ -144,7 +144,7 @@ def start(engine: Engine, built: dict[tuple[ServiceName, Variant], Built]) -> It
         **options: Any,
     ) -> Running:
         container = engine.client.containers.create(
-            built[service, variant].id,
+            built[service, variant].reference,  # ids go when another checkout builds its own
             list(command) or None,
             environment=env or {},
             ports={f"{PORTS[service]}/tcp": ("127.0.0.1", 0)},
