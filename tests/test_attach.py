@@ -221,6 +221,12 @@ def watchdogs(keeper: int) -> list[int]:
     return found
 
 
+def kill_with_watchdog(keeper: int) -> None:
+    os.kill(keeper, signal.SIGSTOP)  # or it would replace the watchdog in time
+    kill(*watchdogs(keeper))
+    kill(keeper)
+
+
 def in_the_end(look: Callable[[], object], expected: object, limit: float = 10.0) -> object:
     """What is seen as soon as it is as expected, or when the time is up."""
     until = time.monotonic() + limit
@@ -372,7 +378,7 @@ def test_prune_removes_what_keeper_and_watchdog_left_and_names_it(
 ) -> None:
     before = world.seen()
     program, keeper = holding(whole)
-    kill(*watchdogs(keeper), keeper)
+    kill_with_watchdog(keeper)
     end(program)
     left = world.of_envkit()
     assert all(left.values())
@@ -391,7 +397,7 @@ def test_next_keeper_removes_what_keeper_and_watchdog_left(
 ) -> None:
     before = world.seen()
     program, keeper = holding(whole)
-    kill(*watchdogs(keeper), keeper)
+    kill_with_watchdog(keeper)
     end(program)
     other = new_project("other")
     other.write("envkit.toml", "")
