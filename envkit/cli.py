@@ -360,7 +360,7 @@ def _to_github(
             "GITHUB_ENV is not set, so this is not a step of a GitHub workflow",
             hint="envkit export --format dotenv",
         )
-    passwords = {e.password for e in endpoints.values() if e.password}
+    passwords = {secret for e in endpoints.values() for secret in e.secrets}
     secret = [
         name
         for name, value in variables.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from typing import Any, Literal
 
@@ -72,7 +73,14 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     @property
     def safe_url(self) -> str:
         """The URL with its password masked, fit for a screen."""
-        return self.url.replace(self.password, "***") if self.password else self.url
+        # By its place and not by its value, which is quoted there.
+        return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", self.url)
+
+    @property
+    def secrets(self) -> set[str]:
+        """The password in all forms in which it is part of variables."""
+        place = re.search(r"://[^:/@]*:([^@]*)@", self.url)
+        return {self.password, place[1] if place else ""} - {""}
 
 
 class Lease(Struct, frozen=True, kw_only=True):

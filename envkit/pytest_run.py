@@ -111,7 +111,7 @@ class _Hidden(str):
 
 def shown_variables(services: Services) -> dict[str, str]:
     """The variables of a lease, for tests: those with a password in them hide it from reports."""
-    passwords = {services[name].password for name in services} - {""}
+    passwords = {secret for name in services for secret in services[name].endpoint.secrets}
     return {
         name: _Hidden(value)
         if any(p in value for p in passwords) or name in ADMIN_URLS.values()

@@ -32,6 +32,7 @@ from envkit.keeper.attached import remove_dead
 from envkit.model import SERVICES, ServiceName, Settings
 from envkit.owner import Owner
 from envkit.processes import descendants
+from envkit.pytest_run import shown_variables
 from envkit.services import attached
 from envkit.services.attached import postgres as attached_postgres
 from envkit.services.spec import Address, Namespace
@@ -221,6 +222,12 @@ def watchdogs(keeper: int) -> list[int]:
     return found
 
 
+def kill_with_watchdog(keeper: int) -> None:
+    os.kill(keeper, signal.SIGSTOP)  # or it would replace the watchdog in time
+    kill(*watchdogs(keeper))
+    kill(keeper)
+
+
 def in_the_end(look: Callable[[], object], expected: object, limit: float = 10.0) -> object:
     """What is seen as soon as it is as expected, or when the time is up."""
     until = time.monotonic() + limit
@@ -372,7 +379,7 @@ def test_prune_removes_what_keeper_and_watchdog_left_and_names_it(
 ) -> None:
     before = world.seen()
     program, keeper = holding(whole)
-    kill(*watchdogs(keeper), keeper)
+    kill_with_watchdog(keeper)
     end(program)
     left = world.of_envkit()
     assert all(left.values())
@@ -391,7 +398,7 @@ def test_next_keeper_removes_what_keeper_and_watchdog_left(
 ) -> None:
     before = world.seen()
     program, keeper = holding(whole)
-    kill(*watchdogs(keeper), keeper)
+    kill_with_watchdog(keeper)
     end(program)
     other = new_project("other")
     other.write("envkit.toml", "")
@@ -1100,6 +1107,20 @@ def test_logs_say_where_the_servers_log_is_not(project: Project, foreign_redis: 
         f"Redis: attached to 127.0.0.1:{foreign_redis.port} (ENVKIT_REDIS_URL); "
         "its log is with whoever started it\n"
     )
+
+
+def test_password_that_is_quoted_in_the_url_is_masked_in_output_too(
+    whole: Project, foreign_clickhouse: Foreign
+) -> None:
+    with api.lease("clickhouse", root=whole.root) as leased:
+        quoted = dsn.compose("http", {"host": "h", "password": foreign_clickhouse.password}, {})
+        secret = quoted.removeprefix("http://:").partition("@")[0]
+        assert secret != foreign_clickhouse.password
+        assert secret in leased.clickhouse.url
+        assert secret not in repr(leased) + repr(leased.clickhouse.endpoint)
+        shown = repr(shown_variables(leased))
+        assert secret not in shown
+        assert foreign_clickhouse.password not in shown
 
 
 def variables_of(output: str) -> Mapping[str, str]:

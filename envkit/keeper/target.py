@@ -6,6 +6,7 @@ from pathlib import Path
 
 from envkit.engine import compose_project
 from envkit.engine.address import engine_address
+from envkit.errors import EngineRefused, UnavailableError
 from envkit.host import Target
 from envkit.model import ServiceName, Settings
 
@@ -26,5 +27,8 @@ def target_of(service: ServiceName, settings: Settings, root: str) -> Target | N
     if settings.backend_of(service) != "attach" or not root:
         return None
     address = engine_address(settings.docker)
-    found = compose_project.endpoints(address, Path(root)).get(service)
+    try:
+        found = compose_project.endpoints(address, Path(root)).get(service)
+    except (UnavailableError, EngineRefused):  # then it says nothing about where a service runs
+        return None
     return Target(url=found[0], origin=found[1]) if found else None
