@@ -1096,7 +1096,7 @@ def test_pytest_header_says_what_is_attached_and_what_is_not(
         re.MULTILINE,
     )
     assert re.search(
-        r"^envkit: redis is \w+ [\d.]+ \(embedded\), started in", done.stdout, re.MULTILINE
+        r"^envkit: redis is \w+ [\d.]+ \(embedded: .*\), started in", done.stdout, re.MULTILINE
     )
 
 

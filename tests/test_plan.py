@@ -223,7 +223,10 @@ def test_docker_without_a_usable_engine_says_what_is_wrong_with_it(
 
 def test_attach_takes_what_is_named() -> None:
     choice = choose("postgres", asking("attach"), here(found("18.6"), target=RUNNING))
-    assert (choice.backend, choice.why) == ("attach", "ENVKIT_POSTGRES_URL, backend attach")
+    assert (choice.backend, choice.why) == (
+        "attach",
+        "attached to localhost:5432 (ENVKIT_POSTGRES_URL)",
+    )
 
 
 def test_attach_without_a_target_names_the_variable() -> None:

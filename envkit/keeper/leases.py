@@ -56,13 +56,7 @@ class Leases:
         with self._guard:
             self._count += 1
             name = f"lease_{self._count}_{os.urandom(3).hex()}"
-        parts: _Parts = {}
-        try:
-            for service in wanted:
-                parts[service] = self._pool(service).take(name)
-        except BaseException:
-            give_back(list(parts.values()))
-            raise
+        parts = self._taken(name, wanted)
         with self._guard:
             owned = self._owners.get(owner)
             if owned is not None:
@@ -71,6 +65,35 @@ class Leases:
                 return _lease(name, parts)
         give_back(list(parts.values()))
         raise KeeperClosing("the client is gone")
+
+    def _taken(self, name: str, wanted: Sequence[ServiceName]) -> _Parts:
+        """A namespace on each service, all at the same time: some may have to be started first."""
+        parts: _Parts = {}
+        errors: dict[ServiceName, BaseException] = {}
+
+        def one(service: ServiceName) -> None:
+            try:
+                parts[service] = self._pool(service).take(name)
+            except BaseException as error:
+                errors[service] = error
+
+        threads: list[threading.Thread] = []
+        for service in wanted[1:]:
+            thread = threading.Thread(target=one, args=(service,), daemon=True)
+            try:
+                thread.start()
+                threads.append(thread)
+            except RuntimeError:  # no thread to be had: one after another, then
+                one(service)
+        for service in wanted[:1]:
+            one(service)
+        for thread in threads:
+            thread.join()
+        for service in wanted:
+            if service in errors:
+                give_back(list(parts.values()))
+                raise errors[service]
+        return {service: parts[service] for service in wanted}
 
     def release(self, owner: Hashable, lease: str) -> None:
         """Drop a lease and all that is in it.
