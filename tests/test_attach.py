@@ -593,6 +593,21 @@ def test_redis_database_that_was_claimed_by_somebody_else_meanwhile_is_not_flush
             boss.delete(f"envkit:lease:{namespace.database}")
 
 
+def test_redis_database_that_a_dead_keeper_had_not_seen_empty_yet_is_not_flushed(
+    servers: dict[ServiceName, Foreign],
+) -> None:
+    """It died between its claim and its look."""
+    owner, kind = elsewhere(), attached.load("redis")
+    address = reached("redis", servers["redis"], owner)
+    with numbered(servers["redis"], 5) as theirs, numbered(servers["redis"], 0) as boss:
+        theirs.set("theirs", "1")
+        boss.set("envkit:lease:5", owner.text + "?")
+        assert kind.clear(address, owner.run) == ["database 5"]
+        assert theirs.get("theirs") == b"1"
+        assert boss.exists("envkit:lease:5") == 0
+        theirs.delete("theirs")
+
+
 def test_leases_of_redis_end_where_databases_are_not_empty(
     tmp_path: Path, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

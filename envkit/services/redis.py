@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import redis
     import redis.asyncio
 
-__all__ = ["BASE", "CLAIM", "SPEC", "RedisHandle", "databases", "logged_in", "release"]
+__all__ = ["BASE", "CLAIM", "SPEC", "UNSEEN", "RedisHandle", "databases", "logged_in", "release"]
 
 _PLACE: dict[str, Any] = {
     "bind": "127.0.0.1",
@@ -145,6 +145,8 @@ def _whole(address: Address) -> Namespace:
 #: In database 0, whichever a URL names, because keepers with different URLs must see each other's:
 #: the database of that number was found empty and is in use by the owner written there.
 CLAIM = "envkit:lease:"
+#: At the end of a claim on a database that was not seen to be empty yet.
+UNSEEN = "?"
 #: Likewise: the database of that number is what somebody's URL names, so it is nobody's lease.
 BASE = "envkit:base:"
 _HOME = "0"
@@ -212,18 +214,20 @@ def _claimed(admin: Connection, number: str, owner: str) -> bool:
     """Take a database that nobody has and nothing is in."""
     if admin.call("EXISTS", BASE + number) != "0":
         return False
-    if admin.call("SET", CLAIM + number, owner, "NX") != "OK":
+    # Marked until the database was seen to be empty: whoever clears up after a death in between
+    # must not empty what was not.
+    if admin.call("SET", CLAIM + number, owner + UNSEEN, "NX") != "OK":
         return False
     try:
         admin.call("SELECT", number)
+        empty = admin.call("DBSIZE") == "0"
     except Refused:  # there are fewer, or it is not for this user
-        _unclaim(admin, number)
-        return False
-    empty = admin.call("DBSIZE") == "0"
+        empty = False
     admin.call("SELECT", _HOME)
     if not empty:
         _unclaim(admin, number)
-    return empty
+        return False
+    return admin.call("SET", CLAIM + number, owner, "XX") == "OK"
 
 
 def _unclaim(admin: Connection, number: str) -> None:
@@ -258,9 +262,10 @@ def _drop(address: Address, namespace: Namespace) -> None:
 
 
 def release(admin: Connection, number: str) -> None:
-    """Empty a database that we have claimed, and let go of it."""
-    admin.call("SELECT", number)
-    admin.call("FLUSHDB")
+    """Let go of a database that we have claimed; emptied, if it was empty before."""
+    if not admin.call("GET", CLAIM + number).endswith(UNSEEN):
+        admin.call("SELECT", number)
+        admin.call("FLUSHDB")
     _unclaim(admin, number)
 
 

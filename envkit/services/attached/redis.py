@@ -16,7 +16,7 @@ from envkit.errors import AttachUnsuitable
 from envkit.model import ServiceSettings
 from envkit.owner import Owner
 from envkit.services.attached.spec import Attachment, Presence, Trace
-from envkit.services.redis import BASE, CLAIM, SPEC, databases, logged_in, release
+from envkit.services.redis import BASE, CLAIM, SPEC, UNSEEN, databases, logged_in, release
 from envkit.services.resp import Connection, Refused
 from envkit.services.spec import Address, Greeting, Namespace
 from envkit.wait import Trouble
@@ -141,7 +141,8 @@ def _claims(admin: Connection) -> dict[str, Owner]:
     """Number to owner; claims that say nothing of an owner are nobody's business."""
     found: dict[str, Owner] = {}
     for number in databases(admin):
-        if number != "0" and (owner := Owner.read(admin.call("GET", CLAIM + number))):
+        said = admin.call("GET", CLAIM + number).removesuffix(UNSEEN)
+        if number != "0" and (owner := Owner.read(said)):
             found[number] = owner
     return found
 
