@@ -16,8 +16,11 @@ __all__ = ["Cancelled", "NotAnswering", "Trouble", "until_answer"]
 _T = TypeVar("_T")
 
 _FIRST_PAUSE_S = 0.005
-_LONGEST_PAUSE_S = 0.05
-_ONE_TRY_S = 5.0
+_LONGEST_PAUSE_S = 0.02
+# A first try may run into a server that accepts and is not there yet, as behind a proxy of ports,
+# and would wait for an answer that never comes; one that is only slow gets more each time.
+_FIRST_TRY_S = 0.5
+_LONGEST_TRY_S = 5.0
 
 
 class Trouble(Struct, frozen=True, kw_only=True):
@@ -75,7 +78,7 @@ def until_answer(
         EnvkitError: From ``ask``, at once: such an error does not go away by itself.
     """
     begun = time.monotonic()
-    pause = _FIRST_PAUSE_S
+    pause, one_try = _FIRST_PAUSE_S, _FIRST_TRY_S
     last: BaseException | None = None
     while True:
         left = limit - (time.monotonic() - begun)
@@ -84,12 +87,15 @@ def until_answer(
         # A server that has ended can leave its port to somebody else, whose answer means nothing.
         if ended.is_set() or left <= 0:
             raise NotAnswering(last, ended=ended.is_set(), limit=limit)
+        asked = time.monotonic()
         try:
-            answer = ask(min(_ONE_TRY_S, left))
+            answer = ask(min(one_try, left))
         except EnvkitError:
             raise
         except Exception as error:
             last = error
+            if time.monotonic() - asked >= one_try:
+                one_try = min(one_try * 2, _LONGEST_TRY_S)
         else:
             if not ended.is_set():
                 return answer

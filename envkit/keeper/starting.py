@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
@@ -21,6 +22,10 @@ from envkit.services.spec import Address, Greeting, Service, new_password
 from envkit.wait import NotAnswering, until_answer
 
 __all__ = ["Starter"]
+
+
+def _load_docker() -> None:
+    import testcontainers.core.container  # noqa: F401 - takes 160 ms, of which planning hides some
 
 
 class Tell(Protocol):
@@ -47,6 +52,8 @@ class Starter:
         self._choices: dict[ServiceName, Choice] = {}
         self._shown: set[ServiceName] = set()
         self._swept = False
+        if "docker" in settings.backend.values():
+            self._beside(_load_docker)
         self.failed = False
 
     def choice(self, service: ServiceName) -> Choice | None:
@@ -190,6 +197,7 @@ class Starter:
         from envkit.backends import docker
 
         assert choice.image is not None
+        self._beside(spec.warm)  # the engine will take its time
         return docker.prepare(
             name=name,
             service=spec.name,
@@ -204,6 +212,15 @@ class Starter:
             cancelled=self._cancelled,
             report=partial(self._pulling, spec.name, choice.image.reference),
         )
+
+    @staticmethod
+    def _beside(work: Callable[[], None]) -> None:
+        def quietly() -> None:
+            with contextlib.suppress(Exception):  # whoever needs it will run into it again
+                work()
+
+        with contextlib.suppress(RuntimeError):  # no thread to be had: it was for speed only
+            threading.Thread(target=quietly, daemon=True).start()
 
     def _pulling(self, service: ServiceName, image: str, layers: Any) -> None:
         self._tell(service, state="pulling", image=image, layers=layers)

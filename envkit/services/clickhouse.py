@@ -225,6 +225,10 @@ def _over_tls(address: Address, limit: float) -> HTTPSConnection:
     return HTTPSConnection(address.host, address.port, timeout=limit, context=context)
 
 
+def _warm() -> None:
+    import http.client  # noqa: F401 - see `Service.warm`
+
+
 def _greet(address: Address, limit: float) -> Greeting:
     version = query(address, limit, "SELECT version()")
     return Greeting(product="ClickHouse", version=version)
@@ -320,6 +324,7 @@ SPEC = Service(
     container=_container,
     compose=_compose,
     greet=_greet,
+    warm=_warm,
     create=_create,
     drop=_drop,
     whole=None,

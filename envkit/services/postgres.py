@@ -225,6 +225,10 @@ def set_password(connection: psycopg.Connection[Any], what: str, role: str, pass
     connection.execute(f"{what} LOGIN PASSWORD '{verifier}'")
 
 
+def _warm() -> None:
+    driver("psycopg", "psycopg[binary]")
+
+
 def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
@@ -386,6 +390,7 @@ SPEC = Service(
     container=_container,
     compose=_compose,
     greet=_greet,
+    warm=_warm,
     create=_create,
     drop=_drop,
     whole=None,

@@ -357,6 +357,7 @@ SPEC = Service(
     container=_container,
     compose=_compose,
     greet=_greet,
+    warm=lambda: None,  # it speaks over plain sockets
     create=_create,
     drop=_drop,
     whole=_whole,

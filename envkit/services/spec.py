@@ -98,6 +98,7 @@ class Service(Struct, frozen=True, kw_only=True):
         compose: Settings and image to the recipe for Docker Compose.
         greet: One round trip in the service's own protocol with credentials; raises until the
             server answers. Takes an address and a limit in seconds.
+        warm: Load what `greet` takes long to load, while something else is waited for.
         create: Make a namespace with this name, and write on it whose it is (`Owner.text`).
         drop: Remove it and whoever is still connected to it.
         whole: The namespace that is all of a server, for servers so cheap as processes that each
@@ -118,6 +119,7 @@ class Service(Struct, frozen=True, kw_only=True):
     container: Callable[[ServiceSettings, FoundImage], ContainerRecipe]
     compose: Callable[[ServiceSettings, FoundImage], ComposeRecipe]
     greet: Callable[[Address, float], Greeting]
+    warm: Callable[[], None]
     create: Callable[[Address, str, ServiceSettings, str], Namespace]
     drop: Callable[[Address, Namespace], None]
     whole: Callable[[Address], Namespace] | None
