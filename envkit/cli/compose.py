@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from envkit.cli.shared import guarded
+
 __all__ = ["compose"]
 
 _PLACE = "compose/compose.yaml"
@@ -28,6 +30,7 @@ def compose() -> None:
     metavar="FILE|-",
     help=f"Where it goes, - for standard output.  [default: {_PLACE} of the project]",
 )
+@guarded()
 def render(output: str | None) -> None:
     """Write the compose file.
 
@@ -50,6 +53,7 @@ def render(output: str | None) -> None:
     metavar="FILE",
     help=f"The file to look at.  [default: {_PLACE} of the project]",
 )
+@guarded()
 def check(output: str | None) -> None:
     """Compare the compose file with what would be rendered now.
 

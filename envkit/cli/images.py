@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from envkit.cli.shared import guarded
+
 if TYPE_CHECKING:
     from envkit.backends.images import Built
 
@@ -40,6 +42,7 @@ def images() -> None:
     show_default=True,
     help="For people or for programs.",
 )
+@guarded()
 def build(services: tuple[str, ...], variant: str, force: bool, output: str) -> None:
     """Build the images of all services, or of those named, and put them into the engine.
 

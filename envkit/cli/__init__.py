@@ -1,0 +1,77 @@
+"""The ``envkit`` command: what to do, what to print, and which exit code that makes.
+
+This is the only package that prints and exits. Everything but click is imported by the command that
+needs it, so that ``envkit --help`` answers at once.
+
+Exit codes: 0 done, 1 a problem, 2 usage or configuration, 3 could not start. ``envkit run`` gives
+its command's code; 125 is a failure of our own, 126 and 127 mean that the command could not be run.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import NoReturn
+
+import click
+
+from envkit.cli.clean import down, prune
+from envkit.cli.compose import compose
+from envkit.cli.images import images
+from envkit.cli.init import init
+from envkit.cli.look import logs, status
+from envkit.cli.shared import say
+from envkit.cli.start import run, up
+from envkit.cli.use import export, shell
+from envkit.version import __version__
+
+__all__ = ["doctor_main", "main"]
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Services: postgres, redis, clickhouse; those of [tool.envkit] if none is named.",
+)
+@click.version_option(__version__, prog_name="envkit")
+def cli() -> None:
+    """Real Postgres, Redis and ClickHouse for your tests.
+
+    Started together, isolated per test, gone without a trace.
+    """
+
+
+for _command in (up, run, export, shell, status, logs, down, prune, init, compose, images):
+    cli.add_command(_command)
+
+
+def main() -> NoReturn:
+    """Run the command line."""
+    _open_standard_streams()
+    for stream in (sys.stdout, sys.stderr):
+        # A log or path with a character that the terminal's encoding lacks must not end in a
+        # traceback.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        cli(prog_name="envkit")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(1)
+    raise AssertionError("click exits by itself")
+
+
+def _open_standard_streams() -> None:
+    """Give closed ones (``envkit up >&-``) a place to go, or the next files get their numbers."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - for good
+
+
+def doctor_main() -> NoReturn:
+    """Run ``envkit doctor`` under its second name."""
+    say("envkit doctor is not part of this version of envkit", err=True)
+    sys.exit(2)

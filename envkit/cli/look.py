@@ -1,0 +1,96 @@
+"""``envkit status`` and ``envkit logs``: what is there, looked at only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from envkit.cli.shared import (
+    configured,
+    format_option,
+    guarded,
+    print_json,
+    project_root,
+    say,
+    service_argument,
+)
+
+__all__ = ["logs", "status"]
+
+
+@click.command()
+@format_option
+@guarded()
+def status(output: str) -> None:
+    """Show what is running for this project, and why that way."""
+    from envkit.errors import UseError
+    from envkit.keeper.client import join, running
+
+    root = project_root()
+    keepers: list[dict[str, Any]] = []
+    for record in running(root):
+        try:
+            with join(record.key, hold=False) as client:
+                keepers.append(client.status())
+        except UseError:
+            continue  # it ended just now
+    if output == "json":
+        print_json({"version": 1, "project": str(root), "keepers": keepers})
+        return
+    if not keepers:
+        say(f"nothing is running for {root}")
+    for keeper in keepers:
+        _print_keeper(keeper)
+
+
+def _print_keeper(keeper: dict[str, Any]) -> None:
+    clients = keeper["clients"]
+    holds = [f"used by {clients} client{'s' if clients != 1 else ''}"] if clients else []
+    holds += ["up until `envkit down`"] if keeper["pinned"] else []
+    say(f"{keeper['project']}: {', '.join(holds) or 'ending'} (keeper {keeper['pid']})")
+    for row in keeper["services"]:
+        where = f"{row['host']}:{row['port']}" if row["port"] else ""
+        what = f"{row['product']} {row['version']}".strip()
+        leases = f", {row['leases']} lease{'s' if row['leases'] != 1 else ''}" * bool(row["leases"])
+        say(f"  {row['service']:<11}{row['state']:<9}{what:<28}{where}".rstrip())
+        how = "" if row["backend"] == "attach" else f"{row['backend']}: "
+        say(f"             {how}{row['why']}{leases}")
+
+
+@click.command()
+@service_argument
+@guarded()
+def logs(service: str) -> None:
+    """Print the logs of a service's servers.
+
+    When nothing is running: what was saved of the last run that ended badly.
+    """
+    from envkit.errors import KeeperAbsent, UseError
+    from envkit.keeper.client import join, running
+    from envkit.paths import state_dir
+    from envkit.redact import printable
+
+    loaded = configured([service])
+    name = loaded.settings.services[0]
+    paths = []
+    for record in running(loaded.root):
+        try:
+            with join(record.key, hold=False) as client:
+                paths += client.logs(name)
+        except UseError:
+            continue
+    if not paths:
+        from envkit.keeper.record import key_of
+
+        key = key_of(loaded.root, loaded.settings)
+        paths = sorted((state_dir() / "logs").glob(f"{key}.{name}*.log"))
+    if not paths:
+        raise KeeperAbsent(
+            f"{name} is not running for {loaded.root}, and no logs were saved",
+            hint=f"envkit up {name}",
+        )
+    for path in paths:
+        if len(paths) > 1:
+            say(f"==> {path} <==", err=True)
+        say(printable(path.read_text(errors="replace")), nl=False)

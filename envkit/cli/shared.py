@@ -1,0 +1,164 @@
+"""What the commands share: printing, errors as words and exit codes, options, the project."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TextIO
+
+import click
+
+if TYPE_CHECKING:
+    from envkit.config import Config
+    from envkit.errors import EnvkitError
+
+__all__ = [
+    "SERVICE_NAMES",
+    "backend_option",
+    "configured",
+    "configured_or_not",
+    "format_option",
+    "guarded",
+    "print_json",
+    "project_root",
+    "say",
+    "say_left",
+    "service_argument",
+    "services_argument",
+]
+
+_P = ParamSpec("_P")
+_INTERRUPTED = 130
+
+SERVICE_NAMES = ("postgres", "redis", "clickhouse")
+
+
+def say(text: str, *, nl: bool = True, err: bool = False) -> None:
+    """Print. The stream is named because click replaces one whose encoding is ASCII by its own."""
+    click.echo(text, file=sys.stderr if err else sys.stdout, nl=nl)
+
+
+def complain(error: EnvkitError) -> None:
+    """What was observed, the evidence, and what to type."""
+    from envkit.redact import printable, without_passwords
+
+    stream = sys.stderr
+    styled = stream.isatty() and "NO_COLOR" not in os.environ
+
+    def part(text: str, **style: Any) -> str:
+        safe = printable(without_passwords(text))
+        return click.style(safe, **style) if styled and style else safe
+
+    say(
+        f"{part('error', fg='red', bold=True)}: {part(error.observed)} "
+        f"{part(f'[{error.slug}]', dim=True)}",
+        err=True,
+    )
+    for line in error.detail.splitlines():
+        say(f"    {part(line)}", err=True)
+    if error.hint:
+        say(f"  {_arrow(stream)} {part(error.hint, bold=True)}", err=True)
+
+
+def _arrow(stream: TextIO) -> str:
+    """An arrow that the stream's encoding has; a C locale's has only ASCII."""
+    try:
+        "→".encode(stream.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return "->"
+    return "→"
+
+
+def guarded(code: int | None = None) -> Callable[[Callable[_P, int | None]], Callable[_P, None]]:
+    """Turn what a command raises into words and an exit code.
+
+    Args:
+        code: Of every error of ours, instead of the error's own.
+    """
+
+    def decorate(function: Callable[_P, int | None]) -> Callable[_P, None]:
+        @wraps(function)
+        def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> None:
+            from envkit.errors import EnvkitError
+
+            try:
+                result = function(*args, **kwargs)
+            except EnvkitError as error:
+                complain(error)
+                sys.exit(code or error.exit_code)
+            except KeyboardInterrupt:
+                say("interrupted", err=True)
+                sys.exit(_INTERRUPTED)
+            sys.exit(result or 0)
+
+        return wrapper
+
+    return decorate
+
+
+service_argument = click.argument(
+    "service", metavar="|".join(SERVICE_NAMES), shell_complete=lambda *_: list(SERVICE_NAMES)
+)
+services_argument = click.argument(
+    "services", nargs=-1, metavar="[SERVICE]...", shell_complete=lambda *_: list(SERVICE_NAMES)
+)
+backend_option = click.option(
+    "--backend",
+    metavar="[auto|embedded|docker|attach]",
+    help="How services come to be, instead of what is configured.",
+)
+format_option = click.option(
+    "--format",
+    "output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="For people or for programs.",
+)
+
+
+def configured(services: Sequence[str] = (), backend: str | None = None) -> Config:
+    from envkit import config
+
+    return config.load(overrides=config.Overrides(backend=backend, services=services))
+
+
+def project_root() -> Path:
+    """The project's directory, for what must work with a broken configuration too."""
+    from envkit.config import find_root
+    from envkit.errors import ConfigError
+
+    try:
+        return find_root()
+    except ConfigError:
+        here = Path.cwd()
+        names = ("envkit.toml", "pyproject.toml")
+        parents = (p for p in (here, *here.parents) if any((p / n).is_file() for n in names))
+        return next(parents, here)
+
+
+def configured_or_not() -> Config | None:
+    """The configuration, for what has to work with a broken one too."""
+    from envkit.errors import ConfigError
+
+    try:
+        return configured()
+    except ConfigError:
+        return None
+
+
+def print_json(data: Any) -> None:
+    say(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+def say_left(containers: Sequence[str]) -> None:
+    if containers:
+        say(
+            f"left behind, because the engine did not remove them: {', '.join(containers)}\n"
+            "  → when it answers again: envkit prune",
+            err=True,
+        )

@@ -1,0 +1,119 @@
+"""``envkit up`` and ``envkit run``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from envkit.cli.shared import (
+    SERVICE_NAMES,
+    backend_option,
+    configured,
+    guarded,
+    say,
+    say_left,
+    services_argument,
+)
+
+if TYPE_CHECKING:
+    from envkit.config import Config
+    from envkit.errors import EnvkitError
+    from envkit.keeper.client import Client
+
+__all__ = ["run", "up"]
+
+_RUN_FAILED = 125
+
+
+class _RunCommand(click.Command):
+    """``envkit run [SERVICE…] -- COMMAND…``: what follows ``--`` is not ours to read."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if "--" in args:
+            cut = args.index("--")
+            ctx.meta["envkit.command"] = args[cut + 1 :]
+            args = args[:cut]
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            if ctx.resilient_parsing:
+                raise
+            error.show()
+            if "envkit.command" not in ctx.meta:
+                say("Is this your command's own? Put -- before the command.", err=True)
+            sys.exit(_RUN_FAILED)
+
+
+@click.command(short_help="Start services and keep them up until `envkit down`.")
+@services_argument
+@backend_option
+@guarded()
+def up(services: tuple[str, ...], backend: str | None) -> None:
+    """Start services (or join them) and keep them up until `envkit down`."""
+    from envkit.keeper.client import connect
+
+    loaded = configured(services, backend)
+    with connect(loaded.root, loaded.settings) as client:
+        _start(loaded, client)
+        client.pin()
+    say("up; `envkit export` shows where, `envkit down` stops them", err=True)
+
+
+@click.command(
+    cls=_RunCommand,
+    options_metavar="[SERVICE]... [OPTIONS] -- COMMAND...",
+    short_help="Run one command with fresh services in its environment.",
+)
+@click.argument("services", nargs=-1, metavar="")
+@backend_option
+@click.pass_context
+@guarded(_RUN_FAILED)
+def run(ctx: click.Context, services: tuple[str, ...], backend: str | None) -> int:
+    """Run one command with fresh services in its environment.
+
+    The command gets databases of its own (DATABASE_URL, PG*, REDIS_URL, CLICKHOUSE_URL,
+    CLICKHOUSE_*), which are dropped when it ends. The exit code is the command's; 125 is a failure
+    of envkit's own, 126 and 127 mean that the command could not be run.
+    """
+    from envkit.api import Services, misleading
+    from envkit.keeper.client import connect
+    from envkit.running import Unrunnable, find_command, run_command
+
+    command: list[str] = ctx.meta.get("envkit.command", [])
+    if not command:
+        raise _no_command(services)
+    loaded = configured(services, backend)
+    try:
+        find_command(command[0])
+        with connect(loaded.root, loaded.settings) as client:
+            _start(loaded, client)
+            lease = client.take(loaded.settings.services)
+            held = Services(lease, loaded.settings)
+            code = run_command(command, held.env, misleading(lease.endpoints))
+        say_left(client.left)
+        return code
+    except Unrunnable as error:
+        say(f"envkit run: {error}", err=True)
+        return error.code
+
+
+def _no_command(words: Sequence[str]) -> EnvkitError:
+    """What to say to ``envkit run redis`` and to ``envkit run pytest -x``."""
+    from envkit.errors import UsageError
+
+    foreign = next((n for n, word in enumerate(words) if word not in SERVICE_NAMES), len(words))
+    named, command = words[:foreign], words[foreign:]
+    return UsageError(
+        "no command was given: it follows after --",
+        hint=" ".join(["envkit run", *named, "--", *(command or ["pytest"])]),
+    )
+
+
+def _start(loaded: Config, client: Client) -> None:
+    from envkit.progress import show
+
+    with show(loaded.settings.services) as on_event:
+        client.start(loaded.settings.services, on_event)
