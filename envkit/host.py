@@ -13,8 +13,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from envkit.engine.address import engine_address
-from envkit.engine.look import EngineFacts, look
+from envkit.engine.address import EngineAddress, engine_address
+from envkit.engine.facts import EngineFacts, is_absent, nothing_at
 from envkit.errors import DockerDown
 from envkit.model import (
     BackendChoice,
@@ -86,7 +86,7 @@ def look_for(
     found: tuple[FoundProgram, ...] = ()
     if asked == "docker" or (asked == "auto" and target is None):
         try:
-            engine = look(engine_address(docker), [name], image.built)
+            engine = _look_at(engine_address(docker), name, image.built)
         except DockerDown as error:
             engine = EngineFacts(where="", problem=error.as_dict())
     # Whether one of its images will do is for the plan to say where not just any was asked for.
@@ -95,6 +95,14 @@ def look_for(
         # A version asked for may be the last one's.
         found = find_programs(programs, every=bool(settings.version))
     return HostFacts(programs=found, engine=engine, image=name, target=target)
+
+
+def _look_at(address: EngineAddress, name: str, repository: str) -> EngineFacts:
+    if is_absent(address):
+        return nothing_at(address)
+    from envkit.engine.look import look
+
+    return look(address, [name], repository)
 
 
 def image_name(

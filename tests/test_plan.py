@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from envkit.engine.look import EngineFacts
+from envkit.engine.facts import EngineFacts
 from envkit.errors import (
     BackendNone,
     DockerDenied,

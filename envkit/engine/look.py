@@ -14,31 +14,17 @@ from http.client import HTTPConnection, HTTPException
 from typing import Any
 from urllib.parse import quote
 
-from msgspec import Struct
-
 from envkit.engine.address import EngineAddress
+from envkit.engine.facts import EngineFacts
 from envkit.engine.words import from_engine, unreachable
 from envkit.errors import DockerDown, EnvkitError
 from envkit.model import FoundImage
 
-__all__ = ["EngineFacts", "SocketConnection", "answers", "look"]
+__all__ = ["SocketConnection", "answers", "look"]
 
 _LIMIT_S = 3.0
 _MARK = "envkit.image"
 _VERSION_VARIABLES = ("PG_VERSION", "REDIS_VERSION", "VALKEY_VERSION", "CLICKHOUSE_VERSION")
-
-
-class EngineFacts(Struct, frozen=True, kw_only=True):
-    """What the engine has of the images asked for.
-
-    Attributes:
-        problem: Why it cannot be used, as `EnvkitError.as_dict` has it; empty if it can.
-        images: Those that are there.
-    """
-
-    where: str
-    problem: dict[str, str] = {}
-    images: tuple[FoundImage, ...] = ()
 
 
 def look(address: EngineAddress, names: Sequence[str], repository: str) -> EngineFacts:

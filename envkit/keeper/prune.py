@@ -17,8 +17,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from envkit.engine.address import engine_address
-from envkit.engine.look import look
-from envkit.errors import DockerDown, DsnMalformed
+from envkit.engine.facts import is_absent
+from envkit.errors import DsnMalformed, EngineRefused, UnavailableError
 from envkit.keeper import record
 from envkit.keeper.target import target_of
 from envkit.model import SERVICES, ServiceName, Settings
@@ -125,14 +125,14 @@ def prune(
 
 def _containers(older_than: float | None) -> tuple[list[str], list[str]]:
     address = engine_address()
-    problem = look(address, [], "envkit").problem
-    if problem:
-        # Who never had an engine need not hear of it.
-        missing = problem["slug"] == DockerDown.slug and not Path(address.socket or "/").exists()
-        return [], [] if missing else [f"containers, if there are any: {problem['observed']}"]
+    if is_absent(address):
+        return [], []  # who never had an engine need not hear of it
     from envkit.keeper.prune_containers import prune_containers  # 110 ms of imports
 
-    return prune_containers(address, older_than=older_than)
+    try:
+        return prune_containers(address, older_than=older_than)
+    except (UnavailableError, EngineRefused) as error:
+        return [], [f"containers, if there are any: {error.observed}"]
 
 
 def _on_attached(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from envkit.engine import compose_project
 from envkit.engine.address import engine_address
+from envkit.engine.facts import is_absent
 from envkit.errors import EngineRefused, UnavailableError
 from envkit.host import Target
 from envkit.model import ServiceName, Settings
@@ -27,6 +27,10 @@ def target_of(service: ServiceName, settings: Settings, root: str) -> Target | N
     if settings.backend_of(service) != "attach" or not root:
         return None
     address = engine_address(settings.docker)
+    if is_absent(address):
+        return None
+    from envkit.engine import compose_project
+
     try:
         found = compose_project.endpoints(address, Path(root)).get(service)
     except (UnavailableError, EngineRefused):  # then it says nothing about where a service runs
