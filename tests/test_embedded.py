@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -393,37 +394,57 @@ def test_every_database_is_utf8_with_the_builtin_c_utf8_locale_in_utc(project: P
     assert row == ("UTF8", "b", "C.UTF-8", "UTC", "500")
 
 
-def as_nameless(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command as a user without a name and a home, as containers have them."""
-    namespace = ["unshare", "--user", "--map-user=54321", "--map-group=54321"]
-    if subprocess.run([*namespace, "true"], capture_output=True).returncode:
+class Nameless:
+    """A user without a name and a home, as containers have them.
+
+    Attributes:
+        uid: A new one each time: what a failing run of another day left is not this user's.
+        place: Of its sockets and what is saved of logs, as it has no other.
+    """
+
+    def __init__(self) -> None:
+        self.uid = secrets.choice(range(1_900_000_000, 2_000_000_000))
+        self.place = Path(f"/tmp/envkit-{self.uid}")
+
+    def envkit(self, project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
+        names = {name: os.environ[name] for name in ("PATH", "DOCKER_HOST")}
+        return subprocess.run(
+            [*self._namespace, sys.executable, "-m", "envkit", *arguments],
+            cwd=project.root,
+            capture_output=True,
+            text=True,
+            env=names,
+        )
+
+    def exists(self) -> bool:
+        return subprocess.run([*self._namespace, "true"], capture_output=True).returncode == 0
+
+    @property
+    def _namespace(self) -> tuple[str, ...]:
+        return "unshare", "--user", f"--map-user={self.uid}", f"--map-group={self.uid}"
+
+
+@pytest.fixture
+def nameless() -> Iterator[Nameless]:
+    user = Nameless()
+    if not user.exists():
         pytest.skip("this machine allows no user namespaces")
-    return subprocess.run(
-        [
-            *namespace,
-            "env",
-            "-i",
-            f"PATH={os.environ['PATH']}",
-            f"DOCKER_HOST={os.environ['DOCKER_HOST']}",
-            sys.executable,
-            "-m",
-            "envkit",
-            *arguments,
-        ],
-        cwd=project.root,
-        capture_output=True,
-        text=True,
-    )
+    yield user
+    shutil.rmtree(user.place, ignore_errors=True)
 
 
-def test_user_without_a_name_is_told_what_initdb_needs(project: Project) -> None:
-    done = as_nameless(project, "run", "postgres", "--", "true")
+def test_user_without_a_name_is_told_what_initdb_needs(
+    project: Project, nameless: Nameless
+) -> None:
+    done = nameless.envkit(project, "run", "postgres", "--", "true")
     assert done.returncode == 125
-    assert "uid 54321 has no entry in /etc/passwd" in done.stderr
+    assert f"uid {nameless.uid} has no entry in /etc/passwd" in done.stderr
     assert "[envkit.uid.nameless]" in done.stderr
 
 
-def test_user_without_a_name_and_a_home_can_use_what_needs_neither(project: Project) -> None:
-    done = as_nameless(project, "run", "redis", "--", "env")
+def test_user_without_a_name_and_a_home_can_use_what_needs_neither(
+    project: Project, nameless: Nameless
+) -> None:
+    done = nameless.envkit(project, "run", "redis", "--", "env")
     assert (done.returncode, "REDIS_URL=" in done.stdout) == (0, True), done.stderr
-    assert not Path("/tmp/envkit-54321").exists()
+    assert not nameless.place.exists()
