@@ -8,7 +8,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -391,39 +390,3 @@ def test_every_database_is_utf8_with_the_builtin_c_utf8_locale_in_utc(project: P
             "FROM pg_database WHERE datname = current_database()"
         ).fetchone()
     assert row == ("UTF8", "b", "C.UTF-8", "UTC", "500")
-
-
-def as_nameless(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command as a user without a name and a home, as containers have them."""
-    namespace = ["unshare", "--user", "--map-user=54321", "--map-group=54321"]
-    if subprocess.run([*namespace, "true"], capture_output=True).returncode:
-        pytest.skip("this machine allows no user namespaces")
-    return subprocess.run(
-        [
-            *namespace,
-            "env",
-            "-i",
-            f"PATH={os.environ['PATH']}",
-            f"DOCKER_HOST={os.environ['DOCKER_HOST']}",
-            sys.executable,
-            "-m",
-            "envkit",
-            *arguments,
-        ],
-        cwd=project.root,
-        capture_output=True,
-        text=True,
-    )
-
-
-def test_user_without_a_name_is_told_what_initdb_needs(project: Project) -> None:
-    done = as_nameless(project, "run", "postgres", "--", "true")
-    assert done.returncode == 125
-    assert "uid 54321 has no entry in /etc/passwd" in done.stderr
-    assert "[envkit.uid.nameless]" in done.stderr
-
-
-def test_user_without_a_name_and_a_home_can_use_what_needs_neither(project: Project) -> None:
-    done = as_nameless(project, "run", "redis", "--", "env")
-    assert (done.returncode, "REDIS_URL=" in done.stdout) == (0, True), done.stderr
-    assert not Path("/tmp/envkit-54321").exists()

@@ -1,0 +1,225 @@
+"""What the commands say of themselves."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from inline_snapshot import snapshot
+
+if TYPE_CHECKING:
+    from tests.conftest import Project
+
+COMMANDS = ("up", "run", "export", "shell", "status", "logs", "down", "prune", "init")
+
+
+def test_help(project: Project) -> None:
+    assert project.shown("--help") == snapshot("""\
+exit code 0
+-- stdout
+Usage: envkit [OPTIONS] COMMAND [ARGS]...
+
+  Real Postgres, Redis and ClickHouse for your tests.
+
+  Started together, isolated per test, gone without a trace.
+
+Options:
+  --version   Show the version and exit.
+  -h, --help  Show this message and exit.
+
+Commands:
+  compose  Write the services as a file for Docker Compose.
+  down     Stop everything that runs for this project, whoever uses it.
+  export   Print where a long-lived database on what is up can be reached.
+  images   Build images of the services where no registry is reachable.
+  init     Propose [tool.envkit] for this project, and write it.
+  logs     Print the logs of a service's servers.
+  prune    Remove what dead runs left behind; never what a living one uses.
+  run      Run one command with fresh services in its environment.
+  shell    Open psql, redis-cli or a ClickHouse prompt.
+  status   Show what is running for this project, and why that way.
+  up       Start services and keep them up until `envkit down`.
+
+  Services: postgres, redis, clickhouse; those of [tool.envkit] if none is
+  named.
+-- stderr
+""")
+
+
+def test_help_of_up(project: Project) -> None:
+    assert project.shown("up", "--help") == snapshot("""\
+exit code 0
+-- stdout
+Usage: envkit up [OPTIONS] [SERVICE]...
+
+  Start services (or join them) and keep them up until `envkit down`.
+
+Options:
+  --backend [auto|embedded|docker|attach]
+                                  How services come to be, instead of what is
+                                  configured.
+  -h, --help                      Show this message and exit.
+-- stderr
+""")
+
+
+def test_help_of_run(project: Project) -> None:
+    assert project.shown("run", "--help") == snapshot("""\
+exit code 0
+-- stdout
+Usage: envkit run [SERVICE]... [OPTIONS] -- COMMAND...
+
+  Run one command with fresh services in its environment.
+
+  The command gets databases of its own (DATABASE_URL, PG*, REDIS_URL,
+  CLICKHOUSE_URL, CLICKHOUSE_*), which are dropped when it ends. The exit code
+  is the command's; 125 is a failure of envkit's own, 126 and 127 mean that
+  the command could not be run.
+
+Options:
+  --backend [auto|embedded|docker|attach]
+                                  How services come to be, instead of what is
+                                  configured.
+  -h, --help                      Show this message and exit.
+-- stderr
+""")
+
+
+def test_help_of_export(project: Project) -> None:
+    assert project.shown("export", "--help") == snapshot("""\
+exit code 0
+-- stdout
+Usage: envkit export [OPTIONS] [SERVICE]...
+
+  Print where a long-lived database on what is up can be reached.
+
+  The database is made at the first call and stays until `envkit down`. Its
+  throw-away password is part of the output.
+
+Options:
+  --format [shell|dotenv|json|github|gitlab]
+                                  shell: eval "$(envkit export)"; github:
+                                  appends to $GITHUB_ENV and masks passwords.
+                                  [default: shell]
+  -h, --help                      Show this message and exit.
+-- stderr
+""")
+
+
+def test_help_of_shell(project: Project) -> None:
+    assert project.shown("shell", "--help") == snapshot("""\
+exit code 0
+-- stdout
+Usage: envkit shell [OPTIONS] postgres|redis|clickhouse
+
+  Open psql, redis-cli or a ClickHouse prompt with credentials in place.
+
+Options:
+  --lease ID  That of a test, instead of the export's.
+  -h, --help  Show this message and exit.
+-- stderr
+""")
+
+
+def test_help_of_status(project: Project) -> None:
+    assert project.shown("status", "--help") == snapshot("""\
+exit code 0
+-- stdout
+Usage: envkit status [OPTIONS]
+
+  Show what is running for this project, and why that way.
+
+Options:
+  --format [text|json]  For people or for programs.  [default: text]
+  -h, --help            Show this message and exit.
+-- stderr
+""")
+
+
+def test_help_of_logs(project: Project) -> None:
+    assert project.shown("logs", "--help") == snapshot("""\
+exit code 0
+-- stdout
+Usage: envkit logs [OPTIONS] postgres|redis|clickhouse
+
+  Print the logs of a service's servers.
+
+  When nothing is running: what was saved of the last run that ended badly.
+
+Options:
+  -h, --help  Show this message and exit.
+-- stderr
+""")
+
+
+def test_help_of_down(project: Project) -> None:
+    assert project.shown("down", "--help") == snapshot("""\
+exit code 0
+-- stdout
+Usage: envkit down [OPTIONS]
+
+  Stop everything that runs for this project, whoever uses it.
+
+Options:
+  --all       Of all your projects, deleted ones included.
+  -h, --help  Show this message and exit.
+-- stderr
+""")
+
+
+def test_help_of_prune(project: Project) -> None:
+    assert project.shown("prune", "--help") == snapshot("""\
+exit code 0
+-- stdout
+Usage: envkit prune [OPTIONS]
+
+  Remove what dead runs left behind; never what a living one uses.
+
+Options:
+  --older-than AGE      Also what cannot be proven dead, if it is older than
+                        this (30m, 12h, 7d).
+  --format [text|json]  For people or for programs.  [default: text]
+  -h, --help            Show this message and exit.
+-- stderr
+""")
+
+
+def test_help_of_init(project: Project) -> None:
+    assert project.shown("init", "--help") == snapshot("""\
+exit code 0
+-- stdout
+Usage: envkit init [OPTIONS]
+
+  Propose [tool.envkit] from what this project depends on, and write it.
+
+Options:
+  --yes       Write without asking.
+  -h, --help  Show this message and exit.
+-- stderr
+""")
+
+
+def test_no_help_text_is_cut_short(project: Project) -> None:
+    assert "..." not in re.sub(r"\[ARGS\]\.\.\.", "", project.envkit("--help").stdout)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_needs_no_configuration(project: Project, command: str) -> None:
+    project.write("envkit.toml", "broken = [")
+    assert project.envkit(command, "-h").returncode == 0
+
+
+def test_version_is_that_of_the_distribution(project: Project) -> None:
+    said = project.envkit("--version").stdout
+    assert said == f"envkit, version {importlib.metadata.version('envkit-services')}\n"
+
+
+def test_help_loads_nothing_that_takes_long(project: Project) -> None:
+    code = (
+        "import sys; from click.testing import CliRunner; from envkit.cli import cli;"
+        "CliRunner().invoke(cli, ['--help']);"
+        "print(*({'rich', 'psycopg', 'redis', 'msgspec', 'pytest', 'docker'} & set(sys.modules)))"
+    )
+    assert project.python(code).communicate()[0] == "\n"

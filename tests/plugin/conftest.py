@@ -1,0 +1,17 @@
+"""A project whose tests use the plugin, and a look for what they leave behind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import Leftovers
+
+
+@pytest.fixture(autouse=True)
+def suite(pytester: pytest.Pytester, leftovers: Leftovers) -> pytest.Pytester:
+    """A project whose tests need Redis, unless they say otherwise."""
+    pytester.makefile(".toml", envkit='services = ["redis"]')
+    return pytester
