@@ -32,7 +32,7 @@ class Services:
 
     def __init__(self, lease: Lease, settings: Settings) -> None:
         self.lease_id = lease.id
-        self.env = environment(lease.endpoints, settings)
+        self.env = environment(lease.endpoints, settings) | _to_the_same(lease.endpoints, settings)
         self._handles: dict[ServiceName, Handle] = {
             name: registry.load(name).handle(endpoint) for name, endpoint in lease.endpoints.items()
         }
@@ -79,22 +79,28 @@ class Services:
 
 
 def environment(endpoints: Mapping[ServiceName, Endpoint], settings: Settings) -> dict[str, str]:
-    """The variables that lead programs to these endpoints, the project's own names included.
-
-    Where the server is not envkit's own, also those that lead an envkit started by such a program
-    to the same server and so to the same keeper: DATABASE_URL leads to the lease now.
-    """
+    """The variables that lead programs to these endpoints, the project's own names included."""
     variables: dict[str, str] = {}
     for name, endpoint in endpoints.items():
         variables |= registry.load(name).environment(endpoint)
-        if endpoint.backend == "attach" and settings.of(name).url:
-            variables[ADMIN_URLS[name]] = settings.of(name).url
     for variable, meaning in settings.env.items():
         service, _, field = meaning.partition(".")
         found: Any = next((e for n, e in endpoints.items() if n == service), None)
         if found is not None:
             variables[variable] = str(getattr(found, field))
     return variables
+
+
+def _to_the_same(endpoints: Mapping[ServiceName, Endpoint], settings: Settings) -> dict[str, str]:
+    """What leads an envkit started by a program to the same servers that are not envkit's own.
+
+    And so to the same keeper: DATABASE_URL leads to the lease there.
+    """
+    return {
+        ADMIN_URLS[name]: settings.of(name).url
+        for name, endpoint in endpoints.items()
+        if endpoint.backend == "attach" and settings.of(name).url
+    }
 
 
 def misleading(endpoints: Mapping[ServiceName, Endpoint]) -> list[str]:

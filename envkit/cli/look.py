@@ -81,10 +81,13 @@ def logs(service: str) -> None:
         except UseError:
             continue
     if not paths:
-        from envkit.keeper.record import key_of
+        from envkit.keeper.record import log_prefix, name_of
 
-        key = key_of(loaded.root, loaded.settings)
-        paths = sorted((state_dir() / "logs").glob(f"{key}.{name}*.log"))
+        # Whatever the configuration was: to change it is what one does after a bad run.
+        saved = (state_dir() / "logs").glob(f"{log_prefix(name_of(loaded.root))}.{name}*.log")
+        newest_last = sorted(saved, key=lambda path: path.stat().st_mtime)
+        last_run = newest_last[-1].name.partition(".")[0] if newest_last else ""
+        paths = [path for path in newest_last if path.name.partition(".")[0] == last_run]
     if not paths:
         raise KeeperAbsent(
             f"{name} is not running for {loaded.root}, and no logs were saved",

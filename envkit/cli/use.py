@@ -71,6 +71,7 @@ def _exported(loaded: Config, lease: str = "") -> dict[ServiceName, Endpoint]:
     """The long-lived endpoints, from whichever of the project's keepers has the services."""
     from envkit.errors import KeeperAbsent, UsageError, UseError
     from envkit.keeper.client import join, running
+    from envkit.keeper.record import key_of
 
     wanted = loaded.settings.services
     last: EnvkitError = KeeperAbsent(
@@ -78,7 +79,10 @@ def _exported(loaded: Config, lease: str = "") -> dict[ServiceName, Endpoint]:
         hint=f"envkit up{'' if set(wanted) == set(SERVICE_NAMES) else ' ' + ' '.join(wanted)}",
     )
     found: dict[ServiceName, Endpoint] = {}
-    for record in running(loaded.root):
+    # The one that the configuration means comes first, then the one started last.
+    meant = key_of(loaded.root, loaded.settings)
+    keepers = sorted(running(loaded.root), key=lambda one: (one.key != meant, -one.started))
+    for record in keepers:
         try:
             with join(record.key, hold=False) as client:
                 found = client.export(wanted, lease).endpoints | found

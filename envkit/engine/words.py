@@ -175,7 +175,8 @@ def _no_network(text: str, image: str) -> EnvkitError:
     return ImageMissing(
         f"{image} is not on this machine, and its registry cannot be reached",
         detail=text,
-        hint="with a network: docker pull " + image + "; without one: envkit images build",
+        hint="with a network: docker pull " + image + "; without one: "
+        "envkit images build, and neither version nor image in the configuration",
     )
 
 

@@ -80,7 +80,7 @@ def attach(
             f"{spec.title}, {choice.why}, is of version {greeting.version}, "
             f"and {settings.version} was asked for",
             hint=f'set version = "{greeting.version.partition(".")[0]}" in '
-            f"[tool.envkit.{spec.name}], or choose another with --backend",
+            f"[tool.envkit.{spec.name}], or choose another backend",
         )
     return Up(
         server=server,

@@ -65,8 +65,7 @@ class Fleet:
         Raises:
             UnavailableError: Nothing here can serve it.
         """
-        with self._guard:
-            pool = self._pools.get(service)
+        pool = self.existing(service)
         if pool is not None:
             return pool
         spec = services.load(service)
@@ -83,6 +82,11 @@ class Fleet:
             pool = SharedServer(spec, self._settings.of(service), start, self._site.owner)
         with self._guard:
             return self._pools.setdefault(service, pool)
+
+    def existing(self, service: ServiceName) -> Pool | None:
+        """Likewise, if anybody has asked for it yet."""
+        with self._guard:
+            return self._pools.get(service)
 
     def start(
         self, wanted: Sequence[ServiceName], report: Report, leases: Leases

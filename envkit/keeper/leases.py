@@ -22,10 +22,16 @@ class Leases:
 
     Args:
         pool: Where a service's namespaces come from.
+        existing: Likewise, but None for a service that nobody has asked for yet.
     """
 
-    def __init__(self, pool: Callable[[ServiceName], Pool]) -> None:
+    def __init__(
+        self,
+        pool: Callable[[ServiceName], Pool],
+        existing: Callable[[ServiceName], Pool | None],
+    ) -> None:
         self._pool = pool
+        self._existing = existing
         self._guard = threading.Lock()
         self._count = 0
         self._leases: dict[str, _Parts] = {}
@@ -125,9 +131,9 @@ class Leases:
             with self._guard:
                 parts = self._leases.setdefault(_EXPORT, {})
             for service in wanted:
-                pool = self._pool(service)
+                pool = self._existing(service)
                 alive = service in parts and parts[service].up.alive
-                if not alive and pool.servers():
+                if pool is not None and not alive and pool.servers():
                     parts[service] = pool.take(f"export_{os.urandom(3).hex()}")
             chosen = {s: parts[s] for s in wanted if s in parts and parts[s].up.alive}
         if not chosen:

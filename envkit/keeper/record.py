@@ -27,6 +27,7 @@ __all__ = [
     "all_records",
     "key_of",
     "lock",
+    "log_prefix",
     "name_of",
     "path_of",
     "read",
@@ -56,6 +57,12 @@ def key_of(root: Path, settings: Settings) -> str:
     # Different state directories cannot see each other's locks, so they must not share a socket.
     parts = [os.geteuid(), name_of(root), settings.for_servers(), __version__, name_of(state_dir())]
     return hashlib.blake2b(msgspec.json.encode(parts, order="sorted"), digest_size=6).hexdigest()
+
+
+def log_prefix(root: str, key: str = "*") -> str:
+    """How the names of a project's saved logs begin; without a key a pattern for all of them."""
+    project = hashlib.blake2b(root.encode(), digest_size=6).hexdigest()
+    return f"{project}-{key}"
 
 
 def path_of(key: str) -> Path:

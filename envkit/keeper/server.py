@@ -92,7 +92,7 @@ class Keeper:
         self._data.chmod(0o711)  # servers of another user pass through to their own part
         self._logs = self._data / "logs"
         self._logs.mkdir(mode=0o700)
-        self._watch.logs(self._logs, self._saved_logs, self.key)
+        self._watch.logs(self._logs, self._saved_logs, record.log_prefix(self.root, self.key))
         self.main_thread = MainThread(self._watch)
         site = Site(
             key=self.key,
@@ -108,7 +108,7 @@ class Keeper:
         )
         attached = partial(self._watch.attached, site.owner.run)
         self._fleet = Fleet(self.settings, site, self._cancelled, attached)
-        self._leases = Leases(self._fleet.pool)
+        self._leases = Leases(self._fleet.pool, self._fleet.existing)
         self._listener = self._listen()
         self._write_record(lock_descriptor)
 
@@ -213,7 +213,9 @@ class Keeper:
         if self._stumbled or self._fleet.failed:
             from envkit.keeper.watchdog import save_logs
 
-            save_logs(str(self._logs), str(self._saved_logs), self.key)
+            save_logs(
+                str(self._logs), str(self._saved_logs), record.log_prefix(self.root, self.key)
+            )
         for path in self._watch.directories():
             remove_directory(path)
         remove_file(str(self._socket_path))

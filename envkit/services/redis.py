@@ -64,10 +64,10 @@ _PASSWORD_FILE = "/etc/envkit/password"  # noqa: S105 - where it lies
 # arguments are public. Images of Valkey have the same entrypoint.
 _COMPOSE_START = f"""\
 conf=$(cat {_CONTAINER_CONF})
-password=$(sed 's/["\\\\]/\\\\&/g' "$REDIS_PASSWORD_FILE")
+quoted=$(sed 's/["\\\\]/\\\\&/g' "$REDIS_PASSWORD_FILE")
 exec docker-entrypoint.sh - <<END
 $conf
-requirepass "$password"
+requirepass "$quoted"
 END
 """
 
