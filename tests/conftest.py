@@ -524,7 +524,8 @@ def run_clickhouse(directory: Path) -> Iterator[Foreign]:
 
 @pytest.fixture(scope="session")
 def foreign_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foreign]:
-    with run_postgres(tmp_path_factory.mktemp("foreign")) as server:
+    place = tmp_path_factory.mktemp("foreign")
+    with run_postgres(place, max_prepared_transactions="5") as server:
         yield server
 
 

@@ -1064,6 +1064,36 @@ def test_tls_that_postgres_does_not_have_is_told(
     assert "?sslmode=" in said
 
 
+def test_parameter_that_postgres_does_not_know_is_told_at_once(
+    project: Project, foreign_postgres: Foreign
+) -> None:
+    variables = {"ENVKIT_POSTGRES_URL": f"{foreign_postgres.url}?bogus=1"}
+    begun = time.monotonic()
+    said = failure(project.envkit("run", "postgres", "--", "true", **variables))
+    assert 'invalid connection option "bogus"' in said
+    assert time.monotonic() - begun < 10
+
+
+def test_redis_that_does_not_speak_the_tls_of_its_url_is_told(
+    project: Project, foreign_redis: Foreign
+) -> None:
+    url = foreign_redis.url.replace("redis:", "rediss:", 1)
+    said = failure(project.envkit("run", "redis", "--", "true", ENVKIT_REDIS_URL=url))
+    assert "without TLS the URL begins with redis://" in said
+
+
+def test_lease_with_a_prepared_transaction_is_removed(whole: Project, world: World) -> None:
+    program = (
+        "import os, psycopg\n"
+        "db = psycopg.connect(os.environ['DATABASE_URL'], autocommit=True)\n"
+        "for text in ('CREATE TABLE t (i int)', 'BEGIN', 'INSERT INTO t VALUES (1)',\n"
+        "             \"PREPARE TRANSACTION 'it''s left'\"): db.execute(text)\n"
+    )
+    done = whole.envkit("run", "postgres", "--", sys.executable, "-c", program)
+    assert done.returncode == 0, done.stderr
+    assert world.of_envkit()["postgres"] == []
+
+
 # -- what people see -------------------------------------------------------------------------------
 
 

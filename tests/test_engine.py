@@ -541,6 +541,22 @@ def test_configuration_of_docker_that_names_no_context_is_passed_over(
     assert engine_address().origin == "the default socket"
 
 
+@pytest.mark.parametrize("config", ["[]", '{"proxies": []}', '{"proxies": {"default": 5}}'])
+def test_configuration_that_the_docker_package_cannot_use_is_named(home: Path, config: str) -> None:
+    (home / ".docker").mkdir()
+    (home / ".docker" / "config.json").write_text(config)
+    # Read before anything is asked.
+    address = EngineAddress(url="tcp://127.0.0.1:1", origin="this test")
+    with pytest.raises(EngineRefused, match="cannot use its configuration") as caught:
+        new_client(address)
+    assert caught.value.hint == f"correct {home}/.docker/config.json"
+
+
+def test_docker_host_that_is_no_address_is_refused(home: Path) -> None:
+    with pytest.raises(DockerDown, match=r"tcp://\[::1 cannot be the address"):
+        engine_address(DockerSettings(host="tcp://[::1"))
+
+
 # -- how its containers are reached ---------------------------------------------------------------
 
 

@@ -298,6 +298,30 @@ def test_credentials_of_docker_login_are_used(
     assert ended.returncode == 0, ended.stderr
 
 
+@pytest.mark.parametrize(
+    ("program", "why"),
+    [("echo nonsense", "Expecting value"), ("exit 3", "fails"), ("exec sleep 30", "says nothing")],
+)
+def test_helper_for_credentials_that_gives_none_is_named(
+    project_of: Callable[..., Project],
+    registry: Registry,
+    tmp_path: Path,
+    program: str,
+    why: str,
+) -> None:
+    helper = tmp_path / "docker-credential-fails"
+    helper.write_text(f"#!/bin/sh\n{program}\n")
+    helper.chmod(0o755)
+    (tmp_path / "config.json").write_text(json.dumps({"credsStore": "fails"}))
+    ended = project_of(f"{registry.address}/team/redis:9").envkit(
+        "up", DOCKER_CONFIG=str(tmp_path), PATH=f"{tmp_path}:{os.environ['PATH']}"
+    )
+    assert ended.returncode == 3
+    assert "cannot be read [docker.pull.denied]" in ended.stderr
+    assert why in ended.stderr
+    assert f"{tmp_path}/config.json" in ended.stderr
+
+
 def test_tag_that_does_not_exist_says_what_to_set(
     project_of: Callable[..., Project], registry: Registry
 ) -> None:
