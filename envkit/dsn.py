@@ -94,6 +94,8 @@ _OTHERS: Final = {
     "tcp": "ClickHouse's native protocol",
 }
 _SECRET_KEY: Final = re.compile(r"(?i)pass|secret|token|key|pwd")
+# Of libpq: these lead to another machine than the one that the URL shows.
+_ELSEWHERE: Final = ("hostaddr", "service", "servicefile")
 # What libpq and clickhouse-connect also take from the query instead of from its usual place.
 _FROM_QUERY: Final = ("host", "port", "user", "password", "dbname", "database", "db", "username")
 _KEYS: Final = ("host", "hostaddr", "port", "dbname", "user", "password", "service", "sslmode")
@@ -165,6 +167,9 @@ class _Reader:
         # A '+' is a plus to libpq, not a space.
         parameters = dict(parse_qsl(query.replace("+", "%2B"), keep_blank_values=True))
         given = {key: parameters.pop(key) for key in _FROM_QUERY if key in parameters}
+        for name in _ELSEWHERE if self.service == "postgres" else ():
+            if name in parameters:
+                self._wrong(f"its {name} may lead elsewhere", f"write the host, without {name}=…")
         userinfo, _, place = authority.rpartition("@")
         user, _, password = userinfo.partition(":")
         host, port = self._place(place)

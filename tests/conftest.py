@@ -354,7 +354,8 @@ def new_project(tmp_path: Path) -> Iterator[Callable[[str], Project]]:
 
 @pytest.fixture(scope="session")
 def foreign_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foreign]:
-    with run_postgres(tmp_path_factory.mktemp("foreign")) as server:
+    place = tmp_path_factory.mktemp("foreign")
+    with run_postgres(place, max_prepared_transactions="5") as server:
         yield server
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -87,6 +88,34 @@ def test_client_that_fails_leaves_nothing(
     assert program.returncode != 0
     assert local_engine.left(on_engine) == []
     assert leftovers.wait_until_none() == []
+
+
+def test_proxies_of_the_docker_command_are_not_in_containers(
+    on_engine: Project, local_engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = {"httpProxy": "http://user:secret-of-a-proxy@127.0.0.1:9"}
+    (tmp_path / "config.json").write_text(json.dumps({"proxies": {"default": proxy}}))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    assert on_engine.envkit("up").returncode == 0
+    inside = local_engine.the_container(on_engine).attrs["Config"]["Env"]
+    assert not any("proxy" in pair.lower() for pair in inside)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("TC_MAX_TRIES", "many"),
+        ("TESTCONTAINERS_CONNECTION_MODE", "carrier pigeon"),
+        ("DOCKER_AUTH_CONFIG", "{"),
+    ],
+)
+def test_variable_that_testcontainers_refuses_is_told_without_a_traceback(
+    on_engine: Project, name: str, text: str
+) -> None:
+    done = on_engine.envkit("run", "--", "true", **{name: text})
+    assert done.returncode == 125
+    assert "[envkit.usage]" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_services_make_no_volumes_and_no_networks(

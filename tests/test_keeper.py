@@ -324,6 +324,15 @@ def test_what_lies_in_the_current_directory_is_not_imported(project: Project) ->
     assert (ran.returncode, ran.stdout) == (0, "")
 
 
+def test_module_on_the_users_path_that_exits_when_imported_is_told(
+    project: Project, tmp_path: Path
+) -> None:
+    (tmp_path / "psycopg.py").write_text("raise SystemExit('a module of mine')")
+    done = project.envkit("run", "postgres", "--", "true", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 125
+    assert "SystemExit: a module of mine" in done.stderr
+
+
 def test_warnings_as_errors_of_the_user_do_not_reach_the_keeper(project: Project) -> None:
     assert project.envkit("run", "--", "true", PYTHONWARNINGS="error").returncode == 0
 

@@ -147,6 +147,28 @@ def test_user_of_a_lease_is_confined(server: Address, command: str) -> None:
             client.execute_command(*command.split())
 
 
+@pytest.mark.parametrize(
+    "command", ["LOAD REPLACE", "DELETE theirs", "FLUSH", "RESTORE x", "SCRIPT FLUSH"]
+)
+def test_user_of_a_lease_does_not_change_what_all_databases_share(
+    server: Address, command: str
+) -> None:
+    library = "#!lua name=theirs\nredis.register_function('f', function() return 1 end)"
+    with everybody(server, 0) as admin:
+        admin.function_load(library)
+    one = create(server)
+    words = command.split() if "SCRIPT" in command else ["FUNCTION", *command.split()]
+    if "LOAD" in command:
+        words.append(library)
+    number = int(one.database)
+    with redis.Redis(server.host, server.port, number, one.password, username=one.user) as client:
+        with pytest.raises(redis.ResponseError, match=r"(?i)no permissions|NOPERM"):
+            client.execute_command(*words)
+        assert client.fcall("f", 0) == 1
+    with everybody(server, 0) as admin:
+        admin.function_flush()
+
+
 def test_user_of_a_lease_is_gone_with_it(server: Address) -> None:
     one = create(server)
     SPEC.drop(server, one)

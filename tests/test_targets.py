@@ -108,6 +108,8 @@ def test_host_may_be_a_socket_or_an_address_in_brackets(
         ("postgres", "postgresql://u:sec#ret@h/d", "there is '#' in the user or password", "%23"),
         ("postgres", "postgresql://u:sec%ret@h/d", "a '%' in its password begins no", "%25"),
         ("postgres", "postgresql://u@h1,h2/d", "it names several hosts", "one of them"),
+        ("postgres", "postgresql://u@h/d?hostaddr=192.0.2.1", "its hostaddr may lead", "the host"),
+        ("postgres", "postgresql://u@h/d?service=live", "its service may lead", "the host"),
         ("postgres", "postgresql://u@h h/d", "there is a space in its host", "write it like"),
         ("redis", "redis://h/zero", "its database is not a number", "write it like"),
         ("clickhouse", "clickhouse+native://h/d", "it is for the driver native", "8123"),

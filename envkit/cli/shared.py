@@ -158,7 +158,7 @@ def print_json(data: Any) -> None:
 def say_left(containers: Sequence[str]) -> None:
     if containers:
         say(
-            f"left behind, because the engine did not remove them: {', '.join(containers)}\n"
-            "  → when it answers again: envkit prune",
+            f"left behind, because they could not be removed: {', '.join(containers)}\n"
+            "  → when that is mended: envkit prune",
             err=True,
         )

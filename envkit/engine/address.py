@@ -13,7 +13,7 @@ from msgspec import Struct
 from envkit.errors import DockerDown
 from envkit.model import DockerSettings
 
-__all__ = ["EngineAddress", "engine_address"]
+__all__ = ["EngineAddress", "configuration", "engine_address"]
 
 _DEFAULT = "/var/run/docker.sock"
 # Of engines that need no root, in the order in which they are looked for where the usual socket is
@@ -98,7 +98,14 @@ def _socket() -> str:
 
 def _without_path(host: str) -> str:
     """An ssh address without the path that the docker package does not take."""
-    parts = urlsplit(host)
+    try:
+        parts = urlsplit(host)
+    except ValueError as error:
+        raise DockerDown(
+            f"{host} cannot be the address of a container engine",
+            detail=str(error),
+            hint="correct or unset DOCKER_HOST",
+        ) from None
     return f"ssh://{parts.netloc}" if parts.scheme == "ssh" else host
 
 
@@ -117,11 +124,16 @@ def _testcontainers_property(name: str) -> str:
 def _current_context() -> str:
     """What ``docker context use`` wrote; read here because the docker package takes 110 ms."""
     try:
-        said = json.loads(Path(_config_directory(), "config.json").read_bytes())
+        said = json.loads(configuration().read_bytes())
     except (OSError, ValueError):
         return ""
     name = said.get("currentContext", "") if isinstance(said, dict) else ""
     return name if isinstance(name, str) else ""
+
+
+def configuration() -> Path:
+    """The docker command's own configuration file."""
+    return Path(_config_directory(), "config.json")
 
 
 def _config_directory() -> str:

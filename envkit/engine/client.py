@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from envkit.engine.address import EngineAddress, engine_address
+from envkit.engine.address import EngineAddress, configuration, engine_address
 from envkit.engine.words import in_our_words
-from envkit.errors import ImageFailed
+from envkit.errors import EngineRefused, ImageFailed
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -37,9 +37,17 @@ def new_client(address: EngineAddress, timeout: float = _TIMEOUT_S) -> DockerCli
         knock(address)
         ssh = address.url.startswith("ssh://")
         # The program, as the docker command does; paramiko reads standard input.
-        return docker.from_env(
-            timeout=timeout, environment=address.environment(), use_ssh_client=ssh
-        )
+        try:
+            return docker.from_env(
+                timeout=timeout, environment=address.environment(), use_ssh_client=ssh
+            )
+        except (AttributeError, TypeError, LookupError) as error:
+            # What the docker package makes of JSON that is not what it expects.
+            raise EngineRefused(
+                "the docker package cannot use its configuration",
+                detail=f"{type(error).__name__}: {error}",
+                hint=f"correct {configuration()}",
+            ) from None
 
 
 def knock(address: EngineAddress) -> None:

@@ -240,7 +240,10 @@ def remove_dead(
         if dead is None and older_than is not None and age is not None:
             dead = True if age > older_than else None
         if dead:
-            removed += kind.clear(address, trace.run)
+            try:
+                removed += kind.clear(address, trace.run)
+            except Exception as error:  # what is left of one run does not keep the others here
+                left += [f"{name} (cannot be removed: {error})" for name in trace.names]
         elif dead is None:
             how_old = f"{age / 3600:.1f} h old" if age is not None else "of unknown age"
             left += [f"{name} ({how_old}, perhaps another machine's)" for name in trace.names]

@@ -366,7 +366,7 @@ class Keeper:
         except Cancelled:
             closing = KeeperClosing("the servers of this project are just being stopped")
             reply = protocol.Reply(id=request, error=closing.as_dict())
-        except Exception as error:
+        except BaseException as error:  # SystemExit too: the client waits for an answer
             traceback.print_exc()
             self._stumbled = True
             unexpected = EnvkitError(

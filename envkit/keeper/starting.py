@@ -25,7 +25,9 @@ __all__ = ["Starter"]
 
 
 def _load_docker() -> None:
-    import testcontainers.core.container  # noqa: F401 - takes 160 ms, of which planning hides some
+    from envkit.backends.docker import load
+
+    load()  # takes long, of which planning hides some
 
 
 class Tell(Protocol):

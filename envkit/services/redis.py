@@ -155,6 +155,11 @@ _USUAL_COUNT = 16
 # a user to a database itself, the last three are not needed.
 _NOT_FOR_LEASES = ("-@admin", "-flushall", "-swapdb")
 _NOT_ACROSS = ("-move", "-copy", "-select")
+# Libraries of functions and cached scripts belong to the whole server, too.
+_NOT_FOR_ALL = (
+    *(f"-function|{name}" for name in ("load", "delete", "flush", "restore", "kill")),
+    *(f"-script|{name}" for name in ("flush", "kill")),
+)
 
 
 def logged_in(address: Address) -> Connection:
@@ -243,8 +248,9 @@ def _confined(admin: Connection, name: str, password: str, number: str) -> bool:
     digest = hashlib.sha256(password.encode()).hexdigest()
     common = ("reset", "on", f"#{digest}", "~*", "+@all", *_NOT_FOR_LEASES)
     ways = (
-        ("&*", f"db={number}"),  # Valkey 9.1 and later
-        ("&*", *_NOT_ACROSS, f"+select|{number}"),
+        ("&*", *_NOT_FOR_ALL, f"db={number}"),  # Valkey 9.1 and later
+        ("&*", *_NOT_FOR_ALL, *_NOT_ACROSS, f"+select|{number}"),
+        ("&*", *_NOT_ACROSS, f"+select|{number}"),  # before 7 there were no functions
         (*_NOT_ACROSS, f"+select|{number}"),  # before 6.2 channels were everybody's
     )
     for way in ways:

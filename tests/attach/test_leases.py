@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -151,3 +152,15 @@ def test_leases_of_redis_end_where_databases_are_not_empty(
                 pass
         with numbered(server, 1) as client:
             assert client.get("kept") == b"1"
+
+
+def test_lease_with_a_prepared_transaction_is_removed(whole: Project, world: World) -> None:
+    program = (
+        "import os, psycopg\n"
+        "db = psycopg.connect(os.environ['DATABASE_URL'], autocommit=True)\n"
+        "for text in ('CREATE TABLE t (i int)', 'BEGIN', 'INSERT INTO t VALUES (1)',\n"
+        "             \"PREPARE TRANSACTION 'it''s left'\"): db.execute(text)\n"
+    )
+    done = whole.envkit("run", "postgres", "--", sys.executable, "-c", program)
+    assert done.returncode == 0, done.stderr
+    assert world.of_envkit()["postgres"] == []

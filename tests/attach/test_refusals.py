@@ -122,3 +122,19 @@ def test_attach_without_a_target_names_all_ways(project: Project) -> None:
     said = failure(project.envkit("run", "postgres", "--backend", "attach", "--", "true"))
     assert "neither ENVKIT_POSTGRES_URL, nor url in [tool.envkit.postgres]" in said
     assert "[envkit.backend.none]" in said
+
+
+def test_parameter_that_postgres_does_not_know_is_told_at_once(
+    project: Project, foreign_postgres: Foreign
+) -> None:
+    variables = {"ENVKIT_POSTGRES_URL": f"{foreign_postgres.url}?bogus=1"}
+    said = failure(project.envkit("run", "postgres", "--", "true", **variables))
+    assert 'invalid connection option "bogus"' in said
+
+
+def test_redis_that_does_not_speak_the_tls_of_its_url_is_told(
+    project: Project, foreign_redis: Foreign
+) -> None:
+    url = foreign_redis.url.replace("redis:", "rediss:", 1)
+    said = failure(project.envkit("run", "redis", "--", "true", ENVKIT_REDIS_URL=url))
+    assert "without TLS the URL begins with redis://" in said

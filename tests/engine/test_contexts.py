@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from envkit.engine.address import engine_address
+from envkit.engine.address import EngineAddress, engine_address
+from envkit.engine.client import new_client
 from envkit.errors import (
     DockerDown,
+    EngineRefused,
 )
 from envkit.host import look_for
 from envkit.model import DockerSettings, Image, ServiceSettings
@@ -117,3 +119,19 @@ def test_configuration_of_docker_that_names_no_context_is_passed_over(
     (home / ".docker").mkdir()
     (home / ".docker" / "config.json").write_text(config)
     assert engine_address().origin == "the default socket"
+
+
+@pytest.mark.parametrize("config", ["[]", '{"proxies": []}', '{"proxies": {"default": 5}}'])
+def test_configuration_that_the_docker_package_cannot_use_is_named(home: Path, config: str) -> None:
+    (home / ".docker").mkdir()
+    (home / ".docker" / "config.json").write_text(config)
+    # Read before anything is asked.
+    address = EngineAddress(url="tcp://127.0.0.1:1", origin="this test")
+    with pytest.raises(EngineRefused, match="cannot use its configuration") as caught:
+        new_client(address)
+    assert caught.value.hint == f"correct {home}/.docker/config.json"
+
+
+def test_docker_host_that_is_no_address_is_refused(home: Path) -> None:
+    with pytest.raises(DockerDown, match=r"tcp://\[::1 cannot be the address"):
+        engine_address(DockerSettings(host="tcp://[::1"))

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from envkit.backends.docker.server import ContainerServer, prepare
+from envkit.backends.docker.server import ContainerServer, load, prepare
 
-__all__ = ["ContainerServer", "prepare"]
+__all__ = ["ContainerServer", "load", "prepare"]

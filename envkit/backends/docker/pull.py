@@ -6,10 +6,13 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from typing import TYPE_CHECKING, Any
 
+from envkit.engine.address import configuration
 from envkit.engine.words import from_engine, in_our_words
-from envkit.errors import ImageMissing
+from envkit.errors import ImageMissing, PullDenied
 from envkit.wait import Cancelled
 
 if TYPE_CHECKING:
@@ -74,11 +77,11 @@ def _pull(
     report: Callable[[Layers], None],
     cancelled: threading.Event,
 ) -> None:
-    from docker.auth import get_config_header, resolve_repository_name
+    from docker.auth import resolve_repository_name
 
     name, _, tag = image.partition("@") if "@" in image else image.rpartition(":")
     registry, _ = resolve_repository_name(name)
-    header = get_config_header(client.api, registry)
+    header = _credentials(client, image, registry)
     api = client.api
     # Not api.pull(), which waits for ever.
     response = api.post(
@@ -110,6 +113,34 @@ def _pull(
                 told = time.monotonic()
                 report(dict(layers))
         report(dict(layers))
+
+
+def _credentials(client: DockerClient, image: str, registry: str) -> bytes | None:
+    """What ``docker login`` left for a registry; it may be a program that has to be asked.
+
+    Raises:
+        PullDenied: It is damaged, or the program fails or hangs.
+    """
+    from docker.auth import get_config_header
+
+    outcome: Future[bytes | None] = Future()
+
+    def ask() -> None:
+        try:
+            outcome.set_result(get_config_header(client.api, registry))
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        return outcome.result(_FIRST_WORD_S)
+    except Exception as error:  # whatever is made of what stands there
+        silent = isinstance(error, FutureTimeout) and not outcome.done()
+        raise PullDenied(
+            f"{image} cannot be fetched: docker's credentials for {registry} cannot be read",
+            detail=f"its helper says nothing for {_FIRST_WORD_S:g} s" if silent else str(error),
+            hint=f"see auths, credsStore and credHelpers in {configuration()}",
+        ) from None
 
 
 def _messages(chunks: Iterator[bytes]) -> Iterator[dict[str, Any]]:

@@ -35,6 +35,7 @@ from envkit.errors import (
     ImagePlatform,
     KeeperStartFailed,
     StartError,
+    UsageError,
 )
 from envkit.model import ContainerRecipe, DockerSettings, FoundImage, ServiceSettings
 from envkit.wait import NotAnswering
@@ -42,9 +43,11 @@ from envkit.wait import NotAnswering
 if TYPE_CHECKING:
     from testcontainers.core.container import DockerContainer
 
-__all__ = ["ContainerServer", "prepare"]
+__all__ = ["ContainerServer", "load", "prepare"]
 
 _numbers = itertools.count(1)
+# What fails to be imported in one thread is half there for another.
+_loading = threading.Lock()
 _T = TypeVar("_T")
 _STOP_LIMIT_S = 10
 _CALL_LIMIT_S = 10  # for what an engine does in milliseconds
@@ -210,7 +213,7 @@ class ContainerServer:
             self._site.containers.gone(self._name)
 
     def _described(self) -> DockerContainer:
-        _make_sure_of_a_home()
+        load()
         from testcontainers.core.config import testcontainers_config
         from testcontainers.core.container import DockerContainer
 
@@ -218,14 +221,17 @@ class ContainerServer:
         # Explicit, or each client would look for the network this process may be in: see `way_to`.
         os.environ.update(self._address.environment())
         recipe, (reach, version) = self._recipe, _way(self._address)
-        made = DockerContainer(
-            self._image.reference,
-            docker_client_kw={
-                "environment": self._address.environment(),
-                "timeout": _WORK_LIMIT_S,
-                "version": version,  # known already; each client would ask for it
-            },
-        )
+        try:
+            made = DockerContainer(
+                self._image.reference,
+                docker_client_kw={
+                    "environment": self._address.environment(),
+                    "timeout": _WORK_LIMIT_S,
+                    "version": version,  # known already; each client would ask for it
+                },
+            )
+        except ValueError as error:
+            raise _refuses_environment(error) from None
         made.image = self._image.reference  # without the prefix, which the name has already
         made.with_name(self._name)
         if recipe.command:
@@ -238,7 +244,11 @@ class ContainerServer:
             made.with_copy_into_container(_fill(content, self._values).encode(), path, 0o644)
         for directory in dict.fromkeys((*self._image.volumes, *recipe.data)):
             made.with_tmpfs_mount(directory)
-        further: dict[str, Any] = {"healthcheck": {"test": ["NONE"]}}  # we ask it ourselves
+        further: dict[str, Any] = {
+            "healthcheck": {"test": ["NONE"]},  # we ask it ourselves
+            # A server talks to nobody outside, and a proxy's address may have a password in it.
+            "use_config_proxy": False,
+        }
         if self._settings.memory:
             # As much again of swap would be the default, and a killed server what was asked for.
             further |= {"mem_limit": self._settings.memory, "memswap_limit": self._settings.memory}
@@ -377,6 +387,20 @@ def prepare(
     )
 
 
+def load() -> None:
+    """Import testcontainers, which takes 160 ms.
+
+    Raises:
+        UsageError: It refuses a variable of the environment.
+    """
+    _make_sure_of_a_home()
+    with _loading:
+        try:
+            import testcontainers.core.container  # noqa: F401
+        except ValueError as error:
+            raise _refuses_environment(error) from None
+
+
 def _make_sure_of_a_home() -> None:
     """Testcontainers looks for its properties there when it is imported, and fails without one."""
     try:
@@ -391,6 +415,13 @@ def _way(address: EngineAddress) -> tuple[Reach, str]:
     client = new_client(address, _CALL_LIMIT_S)
     with contextlib.closing(client), in_our_words(address.url):
         return way_to(address, client), client.api.api_version
+
+
+def _refuses_environment(error: ValueError) -> UsageError:
+    return UsageError(
+        f"testcontainers refuses a variable of the environment: {error}",
+        hint="correct or unset TC_…, TESTCONTAINERS_… or DOCKER_AUTH_CONFIG",
+    )
 
 
 def _engine_lost(where: str, detail: str) -> EngineLost:

@@ -109,8 +109,11 @@ def _trouble(address: Address, error: Exception) -> Trouble:
     words = str(error)
     if re.search(r"\bSSL\b|certificate|TLS", words):
         return Trouble(kind="denied", hint="say what to do about TLS with ?sslmode=… in the URL")
-    from psycopg import pq
+    from psycopg import ProgrammingError, pq
     from psycopg.conninfo import make_conninfo
+
+    if isinstance(error, ProgrammingError):  # before anything was sent
+        return Trouble(kind="denied", hint="correct what stands behind '?' in the URL")
 
     # libpq gives no SQLSTATE for a failed connection, and the server's words may be in any
     # language; this tells one that refuses us from one that is starting, by 57P03.
@@ -243,9 +246,30 @@ def _drop(address: Address, namespace: Namespace) -> None:
 
 def _drop_both(connection: psycopg.Connection[Any], name: str, found: Rights) -> None:
     """Drop the database and the role of this name, whichever there are."""
+    _roll_back_prepared(connection, name)
     with _acting_as(connection, name, found):
         drop_database(connection, name, version=found.version)
     connection.execute(f'DROP ROLE IF EXISTS "{name}"')
+
+
+def _roll_back_prepared(connection: psycopg.Connection[Any], name: str) -> None:
+    """End what a test left prepared: it belongs to no session, and keeps its database."""
+    left = "SELECT gid, owner::text FROM pg_prepared_xacts WHERE database = %s"
+    if not (found := connection.execute(left, [name]).fetchall()):
+        return
+    import psycopg
+
+    # Only from within the database.
+    inside = psycopg.connect(
+        connection.info.dsn, password=connection.info.password, dbname=name, autocommit=True
+    )
+    with contextlib.closing(inside):
+        for gid, owner in found:
+            # Only its owner may, or a superuser.
+            with contextlib.suppress(psycopg.Error):
+                inside.execute("SELECT set_config('role', %s, false)", [owner])
+            inside.execute(f"ROLLBACK PREPARED {literal(gid)}")
+            inside.execute("RESET ROLE")
 
 
 @contextlib.contextmanager
@@ -403,11 +427,11 @@ def _clear(address: Address, run: str) -> list[str]:
                 " UNION SELECT rolname::text FROM pg_roles WHERE rolname ~ %s",
                 [pattern, pattern],
             ).fetchall()
-            # Somebody else may be dropping the same ones at this moment: then again.
-            with contextlib.nullcontext() if last else contextlib.suppress(Exception):
-                for (name,) in rows:
-                    removed.append(name)
+            for (name,) in rows:
+                # Somebody else may be dropping the same ones at this moment: then again.
+                with contextlib.nullcontext() if last else contextlib.suppress(Exception):
                     _drop_both(connection, name, found)
+                    removed.append(name)
     return list(dict.fromkeys(removed))
 
 

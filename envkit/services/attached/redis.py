@@ -60,7 +60,7 @@ def _trouble(_: Address, error: Exception) -> Trouble:
             hint="name the authority with ?ssl_ca_certs=… or do not check with "
             "?ssl_cert_reqs=none in the URL",
         )
-    if isinstance(error, ssl.SSLError):
+    if isinstance(error, ssl.SSLError) or "handshake" in words:  # Redis waits for its end
         return Trouble(kind="foreign", hint="without TLS the URL begins with redis://")
     if "not a Redis" in words:
         return Trouble(kind="foreign", hint="name the port of the Redis server")
