@@ -196,7 +196,7 @@ def test_image_that_is_missing_is_pulled() -> None:
 def test_pull_never_refuses_an_image_that_is_missing() -> None:
     with pytest.raises(ImageMissing, match="postgres:18 is not on this machine") as caught:
         choose("postgres", asking("docker", pull="never"), here())
-    assert caught.value.hint.startswith("docker pull postgres:18, or build images from wheels")
+    assert caught.value.hint.startswith("docker pull postgres:18, or build one from wheels")
 
 
 def test_pull_never_takes_what_is_here() -> None:
@@ -215,7 +215,7 @@ def test_docker_without_a_usable_engine_says_what_is_wrong_with_it(
 ) -> None:
     with pytest.raises(type(problem), match=problem.observed) as caught:
         choose("postgres", asking("docker"), here(found("18.6"), problem=problem))
-    assert caught.value.hint == f"{problem.hint}; or --backend embedded, which needs no engine"
+    assert caught.value.hint == f"{problem.hint}; or the backend embedded, which needs no engine"
 
 
 # -- attach ---------------------------------------------------------------------------------------
@@ -349,3 +349,17 @@ def test_registry_of_the_configuration_wins_over_the_prefix_of_testcontainers(
     monkeypatch.setenv("TESTCONTAINERS_HUB_IMAGE_NAME_PREFIX", "other.example")
     settings = DockerSettings(registry="mirror.example")
     assert image_name(REDIS, ServiceSettings(), settings) == "mirror.example/redis:8"
+
+
+def test_auto_takes_docker_for_an_image_that_is_named() -> None:
+    settings = Settings(postgres=PostgresSettings(image="postgis/postgis:17"))
+    facts = here(found("18.6"), image="postgis/postgis:17")
+    choice = choose("postgres", settings, facts)
+    assert image_of(choice) == ("postgis/postgis:17", False)
+
+
+def test_auto_says_that_a_named_image_is_set_aside_without_an_engine() -> None:
+    settings = Settings(postgres=PostgresSettings(image="postgis/postgis:17"))
+    choice = choose("postgres", settings, here(found("18.6"), problem=DOWN))
+    assert choice.backend == "embedded"
+    assert choice.why.endswith("image postgis/postgis:17 set aside: no engine to run it")

@@ -119,7 +119,7 @@ def test_missing_service_is_reported_once_and_stops_the_run(project: Project) ->
 envkit
 no container engine answers at NO-ENGINE [docker.daemon.down]
     [Errno 2] No such file or directory
-→ docker info; or --backend embedded, which needs no engine
+→ docker info; or the backend embedded, which needs no engine
 ! xdist.dsession.Interrupted: envkit: the services that the tests need cannot be had [docker.daemon.down] !
 no tests ran
 """,
@@ -141,7 +141,7 @@ def test_server_that_cannot_start_is_reported_once_and_stops_the_run(
 
 def test_auto_skips_with_the_reason_in_every_worker(project: Project) -> None:
     project.write("test_it.py", "def test_1(real_redis): pass\ndef test_2(real_redis): pass\n")
-    ended = run(project, "-rs", "--envkit-backend=docker")
+    ended = run(project, "-rs", "--envkit=auto", "--envkit-backend=docker")
     assert ended.returncode == 0
     skips = [line for line in ended.stdout.splitlines() if line.startswith("SKIPPED")]
     assert len(skips) == 2

@@ -11,10 +11,11 @@ import pytest
 import redis
 
 from envkit import api
-from envkit.errors import LeaseLimit
+from envkit.errors import AttachUnsuitable, LeaseLimit
 from envkit.host import find_programs
 from envkit.model import ServiceSettings
 from envkit.owner import Owner
+from envkit.services.attached.redis import ATTACHMENT
 from envkit.services.redis import SPEC
 from envkit.services.spec import Address, Namespace
 
@@ -174,3 +175,16 @@ def test_user_of_a_lease_is_gone_with_it(server: Address) -> None:
     SPEC.drop(server, one)
     with everybody(server, 0) as client:
         assert client.acl_users() == ["default"]
+
+
+def test_server_that_cannot_confine_is_no_target_while_database_0_holds_something(
+    server: Address,
+) -> None:
+    greeting = SPEC.greet(server, 5)
+    ATTACHMENT.examine(server, greeting, ServiceSettings())  # empty: any server will do
+    fill(server, 0)
+    if greeting.product == "Valkey":
+        ATTACHMENT.examine(server, greeting, ServiceSettings())
+        return
+    with pytest.raises(AttachUnsuitable, match="keys in database 0"):
+        ATTACHMENT.examine(server, greeting, ServiceSettings())

@@ -11,7 +11,7 @@ from inline_snapshot import snapshot
 
 from tests.plugin.runs import passes, run
 
-UNAVAILABLE = ("--envkit-backend", "docker")
+UNAVAILABLE = ("--envkit=auto", "--envkit-backend", "docker")
 TWO_TESTS = """
 def test_plain(): pass
 def test_redis(real_redis): pass
@@ -38,13 +38,13 @@ exit code 0
 collected 3 items
 envkit: tests that need real services are skipped: no container engine answers at NO-ENGINE [docker.daemon.down]
         [Errno 2] No such file or directory
-    → docker info; or --backend embedded, which needs no engine
+    → docker info; or the backend embedded, which needs no engine
 
 test_auto_skips_and_says_why_where_no_backend_can_serve.py .ss           [100%]
 
 short test summary info
-SKIPPED [1] test_auto_skips_and_says_why_where_no_backend_can_serve.py:2: no container engine answers at NO-ENGINE [docker.daemon.down]     [Errno 2] No such file or directory → docker info; or --backend embedded, which needs no engine
-SKIPPED [1] test_auto_skips_and_says_why_where_no_backend_can_serve.py:3: no container engine answers at NO-ENGINE [docker.daemon.down]     [Errno 2] No such file or directory → docker info; or --backend embedded, which needs no engine
+SKIPPED [1] test_auto_skips_and_says_why_where_no_backend_can_serve.py:2: no container engine answers at NO-ENGINE [docker.daemon.down]     [Errno 2] No such file or directory → docker info; or the backend embedded, which needs no engine
+SKIPPED [1] test_auto_skips_and_says_why_where_no_backend_can_serve.py:3: no container engine answers at NO-ENGINE [docker.daemon.down]     [Errno 2] No such file or directory → docker info; or the backend embedded, which needs no engine
 1 passed, 2 skipped
 """)
 
@@ -63,7 +63,7 @@ collected 3 items
 envkit
 no container engine answers at NO-ENGINE [docker.daemon.down]
     [Errno 2] No such file or directory
-→ docker info; or --backend embedded, which needs no engine
+→ docker info; or the backend embedded, which needs no engine
 ! Interrupted: envkit: the services that the tests need cannot be had [docker.daemon.down] !
 no tests ran
 """)
@@ -82,7 +82,7 @@ FAILURES
 _____________________________________ test _____________________________________
 no container engine answers at NO-ENGINE [docker.daemon.down]
     [Errno 2] No such file or directory
-→ docker info; or --backend embedded, which needs no engine
+→ docker info; or the backend embedded, which needs no engine
 1 failed
 """)
 
@@ -127,8 +127,9 @@ def test_what_is_asked_for_decides_whether_a_missing_service_stops_the_run(
 ) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
+    (suite.path / "envkit.toml").write_text('backend = "docker"\n')
     suite.makepyfile("def test(real_redis): pass")
-    assert run(suite, *UNAVAILABLE, *arguments).ret == code
+    assert run(suite, *arguments).ret == code
 
 
 def test_senseless_wish_is_a_usage_error(
@@ -175,3 +176,8 @@ def test_configuration_error_does_not_touch_runs_without_our_fixtures(
 ) -> None:
     suite.makefile(".toml", envkit='servces = ["redis"]')
     passes(suite, "def test(): pass")
+
+
+def test_backend_named_on_the_command_line_is_not_skipped_over(suite: pytest.Pytester) -> None:
+    suite.makepyfile(TWO_TESTS)
+    assert run(suite, "--envkit-backend", "docker").ret == pytest.ExitCode.INTERRUPTED

@@ -29,6 +29,7 @@ ALIVE: Final = "envkit:alive:"
 # wait for it.
 _EXPIRES_S: Final = 600
 _RENEWED_S: Final = 60.0
+_OURS: Final = "envkit:"
 _USER: Final = re.compile(r"envkit_([0-9a-f]{8})_")
 
 
@@ -67,7 +68,24 @@ def _trouble(_: Address, error: Exception) -> Trouble:
     return Trouble(kind="absent", hint="is it running, and are host and port right?")
 
 
-def _examine(address: Address, _: Greeting, __: ServiceSettings) -> None:
+def _confines(greeting: Greeting) -> bool:
+    """Whether a user can be bound to a database; elsewhere every connection begins in 0."""
+    numbers = tuple(int(part) for part in greeting.version.split(".")[:2] if part.isdigit())
+    return greeting.product == "Valkey" and numbers >= (9, 1)
+
+
+def _somebodys_keys(admin: Connection) -> bool:
+    """Whether anything but ours is in database 0."""
+    cursor = "0"
+    while True:
+        cursor, *keys = admin.call("SCAN", cursor, "COUNT", "1000").split("\n")
+        if any(key and not key.startswith(_OURS) for key in keys):
+            return True
+        if cursor == "0":
+            return False
+
+
+def _examine(address: Address, greeting: Greeting, _: ServiceSettings) -> None:
     try:
         with logged_in(address) as admin:
             admin.call("GET", ALIVE + address.run)
@@ -84,6 +102,14 @@ def _examine(address: Address, _: Greeting, __: ServiceSettings) -> None:
                     f"Redis at {address.url_host} has one database only, so there is none for a "
                     "lease",
                     hint="databases = 16 in its configuration, or --backend redis=embedded",
+                )
+            if not _confines(greeting) and _somebodys_keys(admin):
+                raise AttachUnsuitable(
+                    f"Redis at {address.url_host} has keys in database 0, and "
+                    f"{greeting.product} {greeting.version} cannot keep a test out of it that "
+                    "forgets the number in its URL",
+                    hint="keep them in another database, or use a server for tests alone, or the "
+                    "backend embedded; Valkey 9.1 and later confine each lease",
                 )
     except Refused as error:
         raise AttachUnsuitable(
