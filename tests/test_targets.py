@@ -418,6 +418,6 @@ def test_plan_without_a_target_names_all_ways_to_give_one(service: ServiceName) 
         f"url in [tool.envkit.{service}]",
         config.targets.VARIABLES[service],
         "compose",
-        "--backend",
+        "another backend",
     ):
         assert way in said
