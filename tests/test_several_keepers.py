@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -59,3 +62,27 @@ def test_export_does_not_tell_the_administrators_password(
     said = project.envkit("export", "postgres", "--format", output, **variables).stdout
     assert "DATABASE_URL" in said
     assert foreign_postgres.url not in said
+
+
+def test_status_says_that_a_keeper_hangs(project: Project) -> None:
+    project.envkit("up", "redis")
+    (keeper,) = json.loads(project.envkit("status", "--format", "json").stdout)["keepers"]
+    os.kill(keeper["pid"], signal.SIGSTOP)
+    try:
+        shown = project.envkit("status")
+    finally:
+        os.kill(keeper["pid"], signal.SIGCONT)
+    assert shown.returncode == 1
+    assert f"a keeper (pid {keeper['pid']}) runs and does not answer" in shown.stderr
+
+
+def test_run_says_that_its_keeper_was_killed(project: Project) -> None:
+    kill = (
+        "import json, os, subprocess, sys\n"
+        "said = subprocess.run([sys.executable, '-m', 'envkit', 'status', '--format', 'json'],\n"
+        "                      stdout=subprocess.PIPE).stdout\n"
+        "os.kill(json.loads(said)['keepers'][0]['pid'], 9)\n"
+    )
+    ended = project.envkit("run", "--", sys.executable, "-c", kill)
+    assert ended.returncode == 0
+    assert "the process that kept the servers went away meanwhile" in ended.stderr

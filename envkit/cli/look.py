@@ -22,26 +22,32 @@ __all__ = ["logs", "status"]
 @click.command()
 @format_option
 @guarded()
-def status(output: str) -> None:
+def status(output: str) -> int:
     """Show what is running for this project, and why that way."""
-    from envkit.errors import UseError
+    from envkit.errors import KeeperLost, UseError
     from envkit.keeper.client import join, running
+    from envkit.processes import start_time
 
     root = project_root()
     keepers: list[dict[str, Any]] = []
+    silent: list[int] = []
     for record in running(root):
         try:
             with join(record.key, hold=False) as client:
                 keepers.append(client.status())
-        except UseError:
-            continue  # it ended just now
+        except UseError as error:
+            # Most often it ended just now. One that lives and says nothing hangs.
+            if isinstance(error, KeeperLost) and start_time(record.pid) == record.started:
+                silent.append(record.pid)
     if output == "json":
         print_json({"version": 1, "project": str(root), "keepers": keepers})
-        return
-    if not keepers:
+    for pid in silent:
+        say(f"a keeper (pid {pid}) runs and does not answer\n  → envkit down ends it", err=True)
+    if output == "text" and not keepers and not silent:
         say(f"nothing is running for {root}")
-    for keeper in keepers:
+    for keeper in keepers if output == "text" else ():
         _print_keeper(keeper)
+    return 1 if silent else 0
 
 
 def _print_keeper(keeper: dict[str, Any]) -> None:

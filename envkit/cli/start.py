@@ -94,6 +94,12 @@ def run(ctx: click.Context, services: tuple[str, ...], backend: str | None) -> i
             held = Services(lease, loaded.settings)
             code = run_command(command, held.env, misleading(lease.endpoints))
         say_left(client.left)
+        if client.lost:
+            say(
+                "the process that kept the servers went away meanwhile; its watchdog removes them\n"
+                "  → in case that was killed as well: envkit prune",
+                err=True,
+            )
         return code
     except Unrunnable as error:
         say(f"envkit run: {error}", err=True)

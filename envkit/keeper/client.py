@@ -59,12 +59,14 @@ class Client:
 
     Attributes:
         left: After `close` or `down`: containers that could not be removed.
+        lost: After `close`: whether the keeper had gone away before.
     """
 
     def __init__(self, sock: socket.socket, *, key: str) -> None:
         self.key = key
         self.keeper_pid = 0
         self.left: list[str] = []
+        self.lost = False
         self._socket = sock
         self._lines = protocol.Lines(sock)
         self._guard = threading.Lock()
@@ -154,7 +156,7 @@ class Client:
                 self.left = answer["left"]
                 self._wait_for_end()
         except KeeperLost:
-            pass  # dead: its watchdog cleans up
+            self.lost = True  # its watchdog cleans up
         finally:
             self._shut("it was closed")
 
