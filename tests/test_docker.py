@@ -121,10 +121,10 @@ def test_variable_that_testcontainers_refuses_is_told_without_a_traceback(
 def test_services_make_no_volumes_and_no_networks(
     on_own_engine: Project, own_engine: OwnEngine
 ) -> None:
-    networks = [one.name for one in own_engine.client.networks.list()]
+    networks = {one.name for one in own_engine.client.networks.list()}
     assert on_own_engine.envkit("up").returncode == 0
     assert own_engine.client.volumes.list() == []
-    assert [one.name for one in own_engine.client.networks.list()] == networks
+    assert {one.name for one in own_engine.client.networks.list()} == networks
 
 
 def test_servers_of_an_engine_elsewhere_are_reached_at_its_address(

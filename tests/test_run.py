@@ -248,7 +248,7 @@ exit code 125
 redis  failed [docker.daemon.down]
 error: no container engine answers at NO-ENGINE [docker.daemon.down]
     [Errno 2] No such file or directory
-  → docker info; or --backend embedded, which needs no engine
+  → docker info; or the backend embedded, which needs no engine
 """)
 
 
