@@ -7,6 +7,7 @@ import fcntl
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -42,6 +43,11 @@ _ENGINE = DockerSettings(
 )
 # Not ENVKIT_…: envkit refuses names of that kind that it does not know.
 _ENGINE_REQUIRED = os.environ.get("TEST_DOCKER") == "require"
+
+
+# A shell starts what runs in the background with Ctrl-C ignored, and all children inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
