@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import signal
@@ -175,15 +176,21 @@ def test_killed_keeper_frees_system_v_shared_memory(whole: Project, leftovers: L
     assert not ours & set(everything)
 
 
+def kill_with_watchdog(keeper: int) -> None:
+    """Both, without a moment in which the watchdog could do its work."""
+    watchdogs = [pid for pid in descendants([keeper]) if b"watchdog" in cmdline(pid)]
+    for pid in watchdogs:
+        os.kill(pid, signal.SIGSTOP)
+    for pid in [keeper, *watchdogs]:
+        kill(pid)
+
+
 def test_keeper_and_watchdog_killed_together_are_cleaned_up_by_the_next_keeper(
     whole: Project, leftovers: Leftovers
 ) -> None:
     program, keeper = holding(whole)
-    family = descendants([keeper])
-    for pid in [keeper, *(p for p in family if b"watchdog" in cmdline(p))]:
-        kill(pid)
+    kill_with_watchdog(keeper)
     end(program)
-    assert leftovers.directories(), "without a watchdog the directory stays"
     assert whole.envkit("run", "redis", "--", "true").returncode == 0
     assert leftovers.wait_until_none() == []
 
@@ -192,20 +199,19 @@ def test_prune_removes_what_keeper_and_watchdog_left_when_both_were_killed(
     whole: Project, leftovers: Leftovers
 ) -> None:
     program, keeper = holding(whole)
-    for pid in [keeper, *(p for p in descendants([keeper]) if b"watchdog" in cmdline(p))]:
-        kill(pid)
+    kill_with_watchdog(keeper)
     end(program)
     pruned = whole.envkit("prune")
     assert pruned.returncode == 0, pruned.stderr
-    assert "removed /" in pruned.stdout
     assert leftovers.wait_until_none() == []
 
 
 def test_prune_leaves_a_living_keeper_alone(whole: Project) -> None:
     program, _ = holding(whole)
+    (keeper,) = json.loads(whole.envkit("status", "--format", "json").stdout)["keepers"]
     pruned = whole.envkit("prune")
     output = end(program)
-    assert pruned.stdout == "nothing to remove\n"
+    assert keeper["data"] not in pruned.stdout  # of others on this machine it may remove much
     assert output == "closed\n"
 
 
