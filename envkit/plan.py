@@ -26,6 +26,7 @@ from envkit.model import (
     ServiceSettings,
     Settings,
 )
+from envkit.versions import is_of, numbers
 
 __all__ = ["Choice", "choose"]
 
@@ -119,7 +120,7 @@ def _embedded(service: ServiceName, settings: Settings, facts: HostFacts) -> Cho
             why=f"{_origin(first)}, backend {asked}",
             program=first,
         )
-    fitting = [one for one in found if _matches(one.version, version)]
+    fitting = [one for one in found if is_of(one.version, version)]
     if not fitting:
         have = ", ".join(f"{one.version} ({_origin(one)})" for one in found)
         raise VersionUnavailable(
@@ -184,10 +185,10 @@ def _local_image(service: ServiceName, settings: Settings, facts: HostFacts) -> 
     built = [
         image
         for image in facts.engine.images
-        if image.built and (not version or _matches(image.version, version))
+        if image.built and (not version or is_of(image.version, version))
     ]
     # The ready variant starts faster, the newest version is what no version means.
-    built.sort(key=lambda image: (_numbers(image.version), image.reference.endswith("-ready")))
+    built.sort(key=lambda image: (numbers(image.version), image.reference.endswith("-ready")))
     return built[-1] if built else None
 
 
@@ -228,16 +229,6 @@ def _how_to_get(image: str, settings: ServiceSettings) -> str:
 
 def _with_hint(error: EnvkitError, hint: str) -> EnvkitError:
     return type(error)(error.observed, hint=hint.removeprefix("; "), detail=error.detail)
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdigit())
-
-
-def _matches(version: str, asked: str) -> bool:
-    """Whether ``asked`` is the version or the beginning of it, by whole components."""
-    parts = asked.split(".")
-    return version.split(".")[: len(parts)] == parts
 
 
 def _origin(found: FoundProgram) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from envkit.backends import pristine
 from envkit.backends.accounts import account_for_server, program_for
+from envkit.backends.placeholders import fill
 from envkit.backends.server import tail_of
 from envkit.backends.site import Account, Site
 from envkit.errors import DiskFull, EnvkitError, KeeperStartFailed, PortsExhausted
@@ -102,14 +103,14 @@ class EmbeddedServer:
         self.ended = threading.Event()
         values = self._values | {"port": str(self.port), "program": str(self._program)}
         for name, content in self._recipe.files.items():
-            _write(Path(_fill(name, values)), _fill(content, values), self._account)
+            _write(Path(fill(name, values)), fill(content, values), self._account)
         environment = _environment(self._place) | {
-            name: _fill(text, values) for name, text in self._recipe.environment.items()
+            name: fill(text, values) for name, text in self._recipe.environment.items()
         }
         log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             self._process = self._site.spawn(
-                [_fill(text, values) for text in self._recipe.arguments],
+                [fill(text, values) for text in self._recipe.arguments],
                 environment=environment,
                 directory=self._place,
                 output=log,
@@ -243,7 +244,7 @@ def prepare(
             if account:
                 os.chown(data, account.uid, account.gid)
             maker = program.with_name(recipe.pristine.program if recipe.pristine else "")
-            run_tool([str(maker), *(_fill(text, values) for text in arguments)], account)
+            run_tool([str(maker), *(fill(text, values) for text in arguments)], account)
 
         cache_entry = pristine.provide(
             data,
@@ -271,10 +272,6 @@ def prepare(
         site=site,
         cache_entry=cache_entry,
     )
-
-
-def _fill(text: str, values: dict[str, str]) -> str:
-    return re.sub(r"\{([a-z]+)\}", lambda match: values.get(match[1], match[0]), text)
 
 
 def _write(path: Path, content: str, account: Account | None) -> None:

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from envkit.engine.address import EngineAddress
 from envkit.engine.facts import EngineFacts
-from envkit.engine.words import from_engine, unreachable
+from envkit.engine.words import from_engine, message_of, unreachable
 from envkit.errors import DockerDown, EnvkitError
 from envkit.model import FoundImage
 
@@ -94,7 +94,7 @@ def _over_socket(path: str, names: Sequence[str], repository: str) -> tuple[Foun
             if response.status == 404:
                 return None
             if response.status != 200:
-                raise from_engine(_message(body), image)
+                raise from_engine(message_of(body), image)
             return json.loads(body)
 
         filters = quote(json.dumps({"reference": [repository]}))
@@ -103,13 +103,6 @@ def _over_socket(path: str, names: Sequence[str], repository: str) -> tuple[Foun
             lambda: get(f"/images/json?filters={filters}"),
             lambda name: get(f"/images/{quote(name, safe='/:@')}/json", name),
         )
-
-
-def _message(body: bytes) -> str:
-    try:
-        return str(json.loads(body)["message"])
-    except (ValueError, KeyError, TypeError):
-        return body[:200].decode(errors="replace")
 
 
 def _over_package(

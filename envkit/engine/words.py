@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -24,7 +25,7 @@ from envkit.errors import (
     PullRateLimit,
 )
 
-__all__ = ["from_engine", "in_our_words", "unreachable"]
+__all__ = ["from_engine", "in_our_words", "message_of", "unreachable", "wrong_platform"]
 
 
 @contextmanager
@@ -105,6 +106,14 @@ def from_engine(text: str, image: str = "") -> EnvkitError:
     )
 
 
+def message_of(body: bytes) -> str:
+    """What an engine said that refused a request; something else may be answering, too."""
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, KeyError, TypeError):
+        return body[:1000].decode(errors="replace")
+
+
 def _disk_full(text: str, _: str) -> EnvkitError:
     return DockerDiskFull(
         "the container engine has no room left",
@@ -129,7 +138,8 @@ def _rate_limit(text: str, image: str) -> EnvkitError:
     )
 
 
-def _platform(text: str, image: str) -> EnvkitError:
+def wrong_platform(text: str, image: str) -> EnvkitError:
+    """An image for machines of another kind, by what was said of it."""
     return ImagePlatform(
         f"{image} is not made for the architecture of the engine's machine",
         detail=text,
@@ -197,9 +207,9 @@ _WORDINGS: tuple[tuple[str, Callable[[str, str], EnvkitError]], ...] = (
     (
         r"no matching manifest|does not match the (specified|expected) platform"
         r"|no match for (current )?platform|no image found in (image index|manifest list)",
-        _platform,
+        wrong_platform,
     ),
-    (r"exec format error", _platform),
+    (r"exec format error", wrong_platform),
     (r"unable to start container process|unable to find user|no such user", _not_startable),
     (
         r"manifest (for \S+ )?(not found|unknown)|manifest unknown|tag \S+ not found"

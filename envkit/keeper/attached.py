@@ -18,6 +18,7 @@ from envkit.plan import Choice
 from envkit.services import attached
 from envkit.services.attached.spec import Attachment, Presence
 from envkit.services.spec import Address, Greeting, Service
+from envkit.versions import is_of
 from envkit.wait import Cancelled, NotAnswering, until_answer
 
 __all__ = ["AttachedPool", "attach", "remove_dead"]
@@ -75,7 +76,7 @@ def attach(
         )
     except NotAnswering as error:
         raise server.failure(spec.title, error) from None
-    if settings.version and not _matches(greeting.version, settings.version):
+    if settings.version and not is_of(greeting.version, settings.version):
         raise AttachUnsuitable(
             f"{spec.title}, {choice.why}, is of version {greeting.version}, "
             f"and {settings.version} was asked for",
@@ -89,11 +90,6 @@ def attach(
         greeting=greeting,
         started_ms=(time.monotonic() - begun) * 1000,
     )
-
-
-def _matches(version: str, asked: str) -> bool:
-    parts = asked.split(".")
-    return version.split(".")[: len(parts)] == parts
 
 
 class AttachedPool:

@@ -332,10 +332,16 @@ class Keeper:
             waits = last and (self._closing or self.settings.linger <= 0)
             if waits:
                 self._waiting.append((connection, request))
-        if not waits:
-            connection.send(protocol.Reply(id=request, result={"gone": False}))
+        if waits:
+            self._end_if_unused()
+            return
+        # Nobody's any more as soon as the client is told; dropped when it need not wait for that.
+        leases = self._leases.end_of(connection)
+        connection.send(protocol.Reply(id=request, result={"gone": False}))
         if held:
             self._end_if_unused()
+        if not self._closing:
+            give_back(leases)
 
     def _keep(self, connection: Connection, lease: str) -> None:
         self._leases.keep(connection, lease)

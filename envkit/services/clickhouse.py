@@ -29,6 +29,7 @@ from envkit.model import (
 )
 from envkit.services.handle import Handle, driver
 from envkit.services.spec import Address, Greeting, Namespace, Service
+from envkit.versions import numbers
 
 if TYPE_CHECKING:
     from http.client import HTTPSConnection
@@ -77,10 +78,6 @@ _USERS_XML = """\
 """
 
 
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdigit())
-
-
 _PROFILE_XML = "<clickhouse><profiles><default>%s</default></profiles></clickhouse>\n"
 _PASSWORD_FILE = "/etc/envkit/password"  # noqa: S105 - where it lies
 
@@ -105,7 +102,7 @@ def _container(settings: ServiceSettings, image: FoundImage) -> ContainerRecipe:
     if settings.settings:
         files["/etc/clickhouse-server/users.d/envkit.xml"] = _PROFILE_XML % _profile(settings)
     # Images before 24.1 read no file (https://github.com/ClickHouse/ClickHouse/pull/58583).
-    reads_file = not image.version or _numbers(image.version) >= (24, 1)
+    reads_file = not image.version or numbers(image.version) >= (24, 1)
     return ContainerRecipe(
         port=8123,
         environment={

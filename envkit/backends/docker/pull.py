@@ -11,7 +11,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from typing import TYPE_CHECKING, Any
 
 from envkit.engine.address import configuration
-from envkit.engine.words import from_engine, in_our_words
+from envkit.engine.words import from_engine, in_our_words, message_of
 from envkit.errors import ImageMissing, PullDenied
 from envkit.wait import Cancelled
 
@@ -93,7 +93,7 @@ def _pull(
     )
     with response:
         if response.status_code != 200:
-            raise from_engine(_message(response.content), image)
+            raise from_engine(message_of(response.content), image)
         stream = api._get_raw_response_socket(response)
         # As the docker package does it itself: what it finds is a file around the socket or not.
         getattr(stream, "_sock", stream).settimeout(_SILENCE_S)
@@ -153,10 +153,3 @@ def _messages(chunks: Iterator[bytes]) -> Iterator[dict[str, Any]]:
                 yield json.loads(line)
     if rest.strip():
         yield json.loads(rest)
-
-
-def _message(body: bytes) -> str:
-    try:
-        return str(json.loads(body)["message"])
-    except (ValueError, KeyError, TypeError):
-        return body.decode(errors="replace")

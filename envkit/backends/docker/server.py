@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import itertools
 import os
 import re
@@ -15,9 +14,11 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from envkit.backends.docker.deaths import why_ended
 from envkit.backends.docker.labels import labels_of, remove
 from envkit.backends.docker.pull import Layers, pull
 from envkit.backends.docker.reach import Reach, way_to
+from envkit.backends.placeholders import fill
 from envkit.backends.server import tail_of
 from envkit.backends.site import Site
 from envkit.engine.address import EngineAddress
@@ -25,14 +26,10 @@ from envkit.engine.client import new_client
 from envkit.engine.look import answers, look
 from envkit.engine.words import in_our_words
 from envkit.errors import (
-    ContainerExited,
-    ContainerOom,
-    DockerDiskFull,
     DockerDown,
     EngineLost,
     EngineRefused,
     EnvkitError,
-    ImagePlatform,
     KeeperStartFailed,
     StartError,
     UsageError,
@@ -48,6 +45,8 @@ __all__ = ["ContainerServer", "load", "prepare"]
 _numbers = itertools.count(1)
 # What fails to be imported in one thread is half there for another.
 _loading = threading.Lock()
+_asking = threading.Lock()
+_ways: dict[EngineAddress, tuple[Reach, str]] = {}
 _T = TypeVar("_T")
 _STOP_LIMIT_S = 10
 _CALL_LIMIT_S = 10  # for what an engine does in milliseconds
@@ -57,6 +56,7 @@ _LOST_LIMIT_S = 1.0
 _TRIES = 5
 # The port that the engine picked was taken meanwhile.
 _RACES = r"port is already allocated|address already in use|ports are not available"
+# Ports are known at once, as far as seen; this only keeps a start from waiting for ever.
 _PUBLISH_LIMIT_S = 5.0
 _PUBLISH_PAUSE_S = 0.01
 
@@ -193,7 +193,14 @@ class ContainerServer:
                 detail=self.log_tail(),
                 hint="start_timeout in [tool.envkit] gives it more time",
             )
-        return self._why_ended(title)
+        return why_ended(
+            self._state(),
+            title=title,
+            image=name,
+            service=self._service,
+            memory=self._settings.memory,
+            log=self.log_tail(),
+        )
 
     def stop(self) -> None:
         """Remove the container with its volumes; the watchdog's list keeps it if that fails."""
@@ -237,11 +244,11 @@ class ContainerServer:
         if recipe.command:
             made.with_command(list(recipe.command))
         for name, value in recipe.environment.items():
-            made.with_env(name, _fill(value, self._values))
+            made.with_env(name, fill(value, self._values))
         for path, content in recipe.files.items():
             # Readable for all, because images drop their rights before they read: in a container
             # there is nobody else.
-            made.with_copy_into_container(_fill(content, self._values).encode(), path, 0o644)
+            made.with_copy_into_container(fill(content, self._values).encode(), path, 0o644)
         for directory in dict.fromkeys((*self._image.volumes, *recipe.data)):
             made.with_tmpfs_mount(directory)
         further: dict[str, Any] = {
@@ -281,8 +288,7 @@ class ContainerServer:
                 return
             bindings = (network.get("Ports") or {}).get(f"{self._recipe.port}/tcp") or [{}]
             self.host, self.port = reach.host, int(bindings[0].get("HostPort") or 0)
-            # A busy engine may tell a moment later; one that has ended has no ports, and what it
-            # printed says why.
+            # One that has ended has no ports, and what it printed says why.
             if self.port or container.status != "running" or time.monotonic() > limit:
                 return
             time.sleep(_PUBLISH_PAUSE_S)
@@ -303,41 +309,15 @@ class ContainerServer:
             self._engine_lost = not self.ended.is_set() and not answers(self._address)
         self.ended.set()
 
-    def _why_ended(self, title: str) -> EnvkitError:
-        state: dict[str, Any] = {}
-        name = self._image.reference
-        with contextlib.suppress(Exception):  # removed by somebody else
+    def _state(self) -> dict[str, Any]:
+        """What the engine knows of its end; empty if somebody else has removed it."""
+        with contextlib.suppress(Exception):
             wrapped = self._made.get_wrapped_container() if self._made else None
             if wrapped is not None:
                 wrapped.reload()
-                state = wrapped.attrs["State"]
-        tail = self.log_tail()
-        code = state.get("ExitCode")
-        if state.get("OOMKilled"):
-            limit = self._settings.memory or "the machine's"
-            return ContainerOom(
-                f"{title} ({name}) was killed because it needed more memory than {limit}",
-                detail=tail,
-                hint=f'set memory = "1g" or more in [tool.envkit.{self._service}]',
-            )
-        if re.search("exec format error", tail):
-            return ImagePlatform(
-                f"{name} is not made for the architecture of the engine's machine",
-                detail=tail,
-                hint="name one that is, with image = …, or: envkit images build",
-            )
-        if re.search("No space left on device|Disk quota exceeded", tail):
-            return DockerDiskFull(
-                f"{title} ({name}) ran out of room in its container while starting",
-                detail=tail,
-                hint="docker system df; docker image prune",
-            )
-        how = f"exit code {code}" if code is not None else "a container that is gone"
-        return ContainerExited(
-            f"{title} ({name}) ended with {how} while starting",
-            detail=tail or "(it printed nothing)",
-            hint=f"see what it says above; [tool.envkit.{self._service}] settings are passed to it",
-        )
+                state: dict[str, Any] = wrapped.attrs["State"]
+                return state
+        return {}
 
 
 def prepare(
@@ -409,12 +389,14 @@ def _make_sure_of_a_home() -> None:
         os.environ["HOME"] = "/"
 
 
-@functools.cache
 def _way(address: EngineAddress) -> tuple[Reach, str]:
-    """The way to an engine's containers, and the version of its interface."""
-    client = new_client(address, _CALL_LIMIT_S)
-    with contextlib.closing(client), in_our_words(address.url):
-        return way_to(address, client), client.api.api_version
+    """The way to an engine's containers, and the version of its interface; found once."""
+    with _asking:
+        if address not in _ways:
+            client = new_client(address, _CALL_LIMIT_S)
+            with contextlib.closing(client), in_our_words(address.url):
+                _ways[address] = way_to(address, client), client.api.api_version
+        return _ways[address]
 
 
 def _refuses_environment(error: ValueError) -> UsageError:
@@ -437,7 +419,3 @@ def _engine_hangs(where: str) -> EngineLost:
         f"the container engine at {where} does not answer any more",
         hint="docker info; if that hangs too, restart the engine, then: envkit prune",
     )
-
-
-def _fill(text: str, values: dict[str, str]) -> str:
-    return re.sub(r"\{([a-z]+)\}", lambda match: values.get(match[1], match[0]), text)

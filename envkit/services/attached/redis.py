@@ -19,6 +19,7 @@ from envkit.services.attached.spec import Attachment, Presence, Trace
 from envkit.services.redis import BASE, CLAIM, SPEC, UNSEEN, databases, logged_in, release
 from envkit.services.resp import Connection, Refused
 from envkit.services.spec import Address, Greeting, Namespace
+from envkit.versions import numbers
 from envkit.wait import Trouble
 
 __all__ = ["ALIVE", "ATTACHMENT"]
@@ -70,8 +71,7 @@ def _trouble(_: Address, error: Exception) -> Trouble:
 
 def _confines(greeting: Greeting) -> bool:
     """Whether a user can be bound to a database; elsewhere every connection begins in 0."""
-    numbers = tuple(int(part) for part in greeting.version.split(".")[:2] if part.isdigit())
-    return greeting.product == "Valkey" and numbers >= (9, 1)
+    return greeting.product == "Valkey" and numbers(greeting.version) >= (9, 1)
 
 
 def _somebodys_keys(admin: Connection) -> bool:
@@ -115,8 +115,8 @@ def _examine(address: Address, greeting: Greeting, _: ServiceSettings) -> None:
         raise AttachUnsuitable(
             f"the user {address.user!r} may not do on Redis at {address.url_host} what leases "
             f"need: {error}",
-            hint="it needs SELECT, SET, GET, MGET, EXISTS, DEL, DBSIZE and FLUSHDB on keys of all "
-            "databases",
+            hint="it needs SELECT, SET, GET, MGET, EXISTS, DEL, SCAN, DBSIZE and FLUSHDB on keys "
+            "of all databases",
         ) from None
 
 
