@@ -1,0 +1,249 @@
+"""Rules: how one is declared, and which of them speaks for a symptom."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Final
+
+from msgspec import Struct
+
+from envkit.doctor.model import (
+    Confidence,
+    Facts,
+    Finding,
+    Fix,
+    Layer,
+    ServiceFacts,
+    Severity,
+    Source,
+    Symptom,
+)
+from envkit.model import SERVICES, ServiceName
+
+__all__ = ["Rule", "Seen", "all_rules", "diagnose", "find", "rule"]
+
+_RANK: Final[dict[Layer, int]] = {
+    "server": 0,
+    "driver": 1,
+    "engine": 2,
+    "tool": 3,
+    "socket": 4,
+    "host": 5,
+}
+_EVIDENCE_LINES: Final = 12
+
+
+class Seen(Struct, frozen=True, kw_only=True):
+    """A symptom as one rule sees it.
+
+    Attributes:
+        match: Of the first of the rule's texts that fits; None if only the code did.
+    """
+
+    symptom: Symptom
+    match: re.Match[str] | None
+    facts: Facts
+    rule: Rule
+
+    @property
+    def service(self) -> ServiceName | None:
+        """Which service this is about."""
+        if self.symptom.service:
+            return self.symptom.service
+        return next((name for name in SERVICES if name in self.rule.sources), None)
+
+    @property
+    def target(self) -> ServiceFacts:
+        """What is planned for that service."""
+        return self.facts.of(self.service)
+
+    def get(self, name: str, default: str = "") -> str:
+        """A named group of the match, else a fact of the symptom."""
+        found = self.match.groupdict().get(name) if self.match else None
+        return found or self.symptom.data.get(name) or default
+
+    def finding(
+        self,
+        *,
+        title: str,
+        cause: str,
+        fix: str,
+        command: str = "",
+        severity: Severity | None = None,
+        confidence: Confidence | None = None,
+    ) -> Finding:
+        """The finding of this rule.
+
+        Args:
+            title: What was observed, one line without a full stop.
+            cause: Why, most probably: one or two sentences.
+            fix: What to do, one sentence.
+            command: To be typed as it is.
+            severity: Instead of the rule's.
+            confidence: Instead of the rule's.
+        """
+        return Finding(
+            slug=self.rule.slug,
+            severity=severity or self.rule.severity,
+            service=self.service,
+            title=title,
+            evidence="\n".join(self.symptom.text.strip().splitlines()[:_EVIDENCE_LINES]),
+            cause=cause,
+            fix=Fix(text=fix, command=command),
+            confidence=confidence or self.rule.confidence,
+            source=self.symptom.where,
+        )
+
+
+Make = Callable[[Seen], "Finding | None"]
+
+
+class Rule(Struct, frozen=True, kw_only=True):
+    """One fault that the doctor knows.
+
+    Attributes:
+        sources: Whose codes ``codes`` are; texts are looked for whoever says them.
+        texts: Patterns, searched without regard to case and over several lines.
+        layer: Who speaks: of several rules that fit, the innermost wins.
+        explains: Slugs, or beginnings of slugs with a dot at the end, that are consequences of
+            this one where both are seen at the same service (or this one concerns none).
+        area: Module that it is written in.
+    """
+
+    slug: str
+    make: Make
+    sources: tuple[Source, ...] = ()
+    codes: tuple[str, ...] = ()
+    texts: tuple[re.Pattern[str], ...] = ()
+    severity: Severity = "error"
+    confidence: Confidence = "certain"
+    layer: Layer
+    explains: tuple[str, ...] = ()
+    area: str = ""
+
+    @property
+    def what(self) -> str:
+        """The first paragraph of the documentation."""
+        return self._part(0)
+
+    @property
+    def why(self) -> str:
+        return self._part(1).removeprefix("Why:").strip()
+
+    @property
+    def fix(self) -> str:
+        return self._part(2).removeprefix("Fix:").strip()
+
+    def _part(self, number: int) -> str:
+        paragraphs = re.split(r"\n\s*\n", (self.make.__doc__ or "").strip())
+        return " ".join(paragraphs[number].split()) if number < len(paragraphs) else ""
+
+
+_rules: dict[str, Rule] = {}
+
+
+def rule(
+    slug: str,
+    *,
+    source: Source | tuple[Source, ...] = (),
+    codes: Sequence[str] = (),
+    texts: Sequence[str] = (),
+    severity: Severity = "error",
+    confidence: Confidence = "certain",
+    layer: Layer,
+    explains: Sequence[str] = (),
+) -> Callable[[Make], Make]:
+    """Register a function as the rule for a slug.
+
+    It is called for a symptom that has one of the codes (of one of the sources) or one of the
+    texts, and returns the finding, or None if it is not one after all. Its docstring has three
+    paragraphs: what is observed; ``Why:``; ``Fix:``. That is what ``envkit explain`` prints.
+
+    A symptom of the source ``envkit`` whose code is the slug needs no function: the error of ours
+    says all there is to say.
+    """
+
+    def register(make: Make) -> Make:
+        assert slug not in _rules, slug
+        _rules[slug] = Rule(
+            slug=slug,
+            make=make,
+            sources=(source,) if isinstance(source, str) else source,
+            codes=tuple(codes),
+            texts=tuple(re.compile(text, re.IGNORECASE | re.MULTILINE) for text in texts),
+            severity=severity,
+            confidence=confidence,
+            layer=layer,
+            explains=tuple(explains),
+            area=make.__module__.rpartition(".")[2],
+        )
+        return make
+
+    return register
+
+
+@cache
+def all_rules() -> dict[str, Rule]:
+    """Slug to rule, in the order of the areas."""
+    package = import_module("envkit.doctor.rules")
+    for module in sorted(iter_modules(package.__path__), key=lambda one: one.name):
+        import_module(f"{package.__name__}.{module.name}")
+    return _rules
+
+
+def find(slug: str) -> Rule | None:
+    return all_rules().get(slug)
+
+
+def diagnose(symptom: Symptom, facts: Facts) -> Finding | None:
+    """What the symptom means, by the rule that knows best; None if none knows."""
+    rules = all_rules()
+    if symptom.source == "envkit" and symptom.code in rules:
+        return _of_ours(symptom, rules[symptom.code])
+    candidates: list[tuple[bool, int, int, Finding]] = []
+    for one in rules.values():
+        by_code = bool(symptom.code) and symptom.source in one.sources and symptom.code in one.codes
+        match = next((m for text in one.texts if (m := text.search(symptom.text))), None)
+        if not by_code and match is None:
+            continue
+        found = one.make(Seen(symptom=symptom, match=match, facts=facts, rule=one))
+        if found is not None:
+            length = len(match[0]) if match else 0
+            # Structured codes before text; who speaks from further in; who understood more of it.
+            candidates.append((not by_code, _RANK[one.layer], -length, found))
+    return min(candidates, key=lambda one: one[:3])[3] if candidates else None
+
+
+def rank(finding: Finding) -> int:
+    """How far out the one stands who spoke."""
+    known = find(finding.slug)
+    return _RANK[known.layer] if known else max(_RANK.values())
+
+
+def explained(cause: Finding, by: Iterable[str], consequence: Finding) -> bool:
+    """Whether one finding is a consequence of another, by what a rule explains."""
+    if cause.service and consequence.service and cause.service != consequence.service:
+        return False
+    slug = consequence.slug
+    return any(slug == one or (one.endswith(".") and slug.startswith(one)) for one in by)
+
+
+def _of_ours(symptom: Symptom, known: Rule) -> Finding:
+    told, _, evidence = symptom.text.partition("\n")
+    return Finding(
+        slug=known.slug,
+        severity=known.severity,
+        service=symptom.service,
+        title=told,
+        evidence=evidence.strip(),
+        cause=known.why,
+        fix=Fix(
+            text=symptom.data.get("hint") or known.fix, command=symptom.data.get("command", "")
+        ),
+        confidence=known.confidence,
+        source=symptom.where,
+    )

@@ -1,0 +1,149 @@
+"""Symptoms from exceptions, and from text of unknown origin."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from envkit.doctor.codes import code_of, codes_in
+from envkit.doctor.model import Symptom
+from envkit.errors import EnvkitError
+from envkit.model import ServiceName
+
+__all__ = ["from_exception", "from_text", "of_envkit"]
+
+_ANSI: Final = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07")
+# pytest marks the lines of an error and of the source; CI services put a time before each line.
+_PREFIX: Final = re.compile(
+    r"^(?:\d{4}-\d\d-\d\dT[\d:.]+Z )?(?:##\[\w+\])?(?:[E>](?: {3}|$)|\[gw\d+\] )?"
+)
+# One failed test of pytest's report, up to the next one; one traceback, up to its last line.
+_SECTION: Final = re.compile(r"^(?:_{3,} .* _{3,}|={3,}.*={3,})$")
+_TRACEBACK: Final = "Traceback (most recent call last):"
+_CHAINED: Final = re.compile(
+    r"^(?:The above exception was the direct cause|During handling of the above exception)"
+)
+_CONTINUED: Final = re.compile(r"^(?:\s+\S|DETAIL:|HINT:|CONTEXT:|connection to server)")
+_MOST_CONTINUED: Final = 4
+_LONGEST_LINE: Final = 2000
+
+
+def of_envkit(
+    error: EnvkitError, *, check: str = "", service: ServiceName | None = None
+) -> Symptom:
+    """The symptom that an error of ours is."""
+    return Symptom(
+        source="envkit",
+        code=error.slug,
+        text=f"{error.observed}\n{error.detail}".strip(),
+        service=service,
+        check=check,
+        data={"hint": error.hint},
+    )
+
+
+def from_exception(
+    error: BaseException,
+    *,
+    where: str = "",
+    service: ServiceName | None = None,
+    check: str = "",
+    block: int = 0,
+) -> list[Symptom]:
+    """One symptom for each exception of a chain, the innermost first."""
+    found: list[Symptom] = []
+    for one in _chain(error):
+        if isinstance(one, EnvkitError):
+            found.append(of_envkit(one, check=check, service=service))
+            continue
+        source, code = code_of(one)
+        data: dict[str, str] = {"class": type(one).__name__}
+        if isinstance(one, ImportError) and one.name:
+            data["module"] = one.name
+        found.append(
+            Symptom(
+                source=source,
+                code=code,
+                text=f"{type(one).__name__}: {one}" if source == "python" else str(one),
+                service=service,
+                where=where,
+                check=check,
+                block=block,
+                data=data,
+            )
+        )
+    return found[::-1]
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: list[BaseException] = []
+    todo: list[BaseException | None] = [error]
+    while todo:
+        one = todo.pop(0)
+        if one is None or one in seen:
+            continue
+        seen.append(one)
+        yield one
+        todo.append(one.__cause__ or (None if one.__suppress_context__ else one.__context__))
+        if isinstance(one, BaseExceptionGroup):
+            todo += one.exceptions
+        # SQLAlchemy keeps the driver's exception here (sqlalchemy.exc.DBAPIError).
+        original = getattr(one, "orig", None)
+        if isinstance(original, BaseException):
+            todo.append(original)
+
+
+def from_text(text: str, *, name: str = "line", first_block: int = 1) -> list[Symptom]:
+    """Symptoms from a log, line by line; a line takes with it what continues it.
+
+    Args:
+        text: Of any length; escape sequences are dropped.
+        name: What a line is called in ``where``.
+        first_block: Number of the first block.
+    """
+    lines = [_PREFIX.sub("", raw[:_LONGEST_LINE]) for raw in _ANSI.sub("", text).splitlines()]
+    found: list[Symptom] = []
+    for number, (line, block) in enumerate(zip(lines, _blocks(lines), strict=True), start=1):
+        if not line.strip():
+            continue
+        whole = [line]
+        for further in lines[number : number + _MOST_CONTINUED]:
+            if _SECTION.match(line) or line.startswith(_TRACEBACK) or not _CONTINUED.match(further):
+                break
+            whole.append(further)
+        said = "\n".join(whole)
+        for source, code in codes_in(line) or [("log", "")]:
+            found.append(
+                Symptom(
+                    source=source,
+                    code=code,
+                    text=said,
+                    where=f"{name} {number}",
+                    block=first_block + block,
+                )
+            )
+    return found
+
+
+def _blocks(lines: Sequence[str]) -> Iterator[int]:
+    """A number for each line: the same one where the lines are about one failure."""
+    block = 0
+    failed_test = traceback = ended = chained = False
+    for line in lines:
+        if _SECTION.match(line):
+            block += 1
+            failed_test, traceback = line.startswith("_"), False
+        elif line.startswith(_TRACEBACK) and not failed_test:
+            block += 0 if chained else 1
+            traceback, ended, chained = True, False, False
+        elif traceback and not failed_test:
+            chained = chained or bool(_CHAINED.match(line))
+            if ended and line.strip() and not chained:
+                traceback = False
+                block += 1
+            elif line and not line[0].isspace():
+                ended = True  # the exception itself; its message may go on
+        elif not failed_test:
+            block += 1
+        yield block

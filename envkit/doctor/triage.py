@@ -1,0 +1,112 @@
+"""Many symptoms, few causes: findings in order, each with its consequences folded under it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from msgspec import structs
+
+from envkit.doctor.engine import diagnose, explained, find, rank
+from envkit.doctor.model import Check, CheckStatus, Facts, Finding, Report, ReportStatus, Symptom
+
+__all__ = ["findings_of", "report_of"]
+
+_SEVERITIES = ("error", "warning", "info")
+_CONFIDENCES = ("certain", "likely", "guess")
+
+
+def findings_of(symptoms: Iterable[Symptom], facts: Facts) -> tuple[Finding, ...]:
+    """What the symptoms mean: the most probable root cause first, the same thing once."""
+    seen: dict[tuple[str, str | None, str], tuple[Finding, int]] = {}
+    for symptom in symptoms:
+        found = diagnose(symptom, facts)
+        if found is not None:
+            key = (found.slug, found.service, found.title)
+            seen.setdefault(key, (found, symptom.block))
+    return _folded(list(seen.values()))
+
+
+def _folded(found: Sequence[tuple[Finding, int]]) -> tuple[Finding, ...]:
+    parents: dict[int, int] = {}
+    for index, (finding, block) in enumerate(found):
+        for other, (cause, its_block) in enumerate(found):
+            if other == index or _leads_to(parents, other, index):
+                continue
+            known = find(cause.slug)
+            by_rule = known is not None and explained(cause, known.explains, finding)
+            # In one traceback or failed test the innermost one that spoke is the cause.
+            by_place = bool(block) and block == its_block and rank(cause) < rank(finding)
+            if by_rule or by_place:
+                parents[index] = other
+                break
+    folded: dict[int, list[int]] = {}
+    for index, parent in parents.items():
+        folded.setdefault(_root(parents, parent), []).append(index)
+    roots = [i for i in range(len(found)) if i not in parents]
+    whole = [
+        structs.replace(
+            found[root][0], consequences=tuple(found[i][0] for i in sorted(folded.get(root, [])))
+        )
+        for root in roots
+    ]
+    return tuple(sorted(whole, key=_order))
+
+
+def _leads_to(parents: dict[int, int], start: int, goal: int) -> bool:
+    while start in parents:
+        start = parents[start]
+        if start == goal:
+            return True
+    return False
+
+
+def _root(parents: dict[int, int], index: int) -> int:
+    while index in parents:
+        index = parents[index]
+    return index
+
+
+def _order(finding: Finding) -> tuple[int, int, int]:
+    return (
+        _SEVERITIES.index(finding.severity),
+        -len(finding.consequences),
+        _CONFIDENCES.index(finding.confidence),
+    )
+
+
+def report_of(
+    checks: Sequence[Check],
+    symptoms: Sequence[Symptom],
+    facts: Facts,
+    *,
+    unexplained: bool = False,
+) -> Report:
+    """The report of a visit.
+
+    Args:
+        checks: As the probes saw them, before anybody has judged what they saw.
+        symptoms: Of all of them.
+        facts: For the rules.
+        unexplained: Something failed, and no finding says why.
+    """
+    findings = findings_of(symptoms, facts)
+    worst: dict[str, CheckStatus] = {}
+    for symptom in symptoms:
+        found = diagnose(symptom, facts)
+        if found is None or found.severity == "info":
+            continue
+        if worst.get(symptom.check) != "fail":
+            worst[symptom.check] = "fail" if found.severity == "error" else "warn"
+    judged = tuple(
+        structs.replace(check, status=worst[check.name])
+        if check.status == "pass" and check.name in worst
+        else check
+        for check in checks
+    )
+    everything = [*findings, *(c for f in findings for c in f.consequences)]
+    status: ReportStatus = "ok"
+    if any(finding.severity == "error" for finding in everything):
+        status = "problems"
+    elif unexplained or any(check.status == "not-checked" for check in judged):
+        status = "incomplete"
+    return Report(status=status, checks=judged, findings=findings)

@@ -1,0 +1,38 @@
+"""One visit of the doctor: all probes at once, or the reading of a log."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from envkit.doctor.model import Facts, Report
+from envkit.doctor.probes import PROBES
+from envkit.doctor.probes.look import Context, look_at_all
+from envkit.doctor.symptoms import from_text
+from envkit.doctor.triage import report_of
+
+__all__ = ["read_log", "visit"]
+
+
+def visit(context: Context, facts: Facts) -> Report:
+    """Look at everything that would make the tests fail; changes nothing."""
+    checks, symptoms = look_at_all(PROBES, context)
+    return report_of(checks, symptoms, facts)
+
+
+def read_log(text: str) -> Report:
+    """What a log says; nothing else is looked at.
+
+    A log in which nothing is found is incomplete, and not healthy: why it was read is unknown.
+    """
+    report = report_of((), from_text(text), Facts(), unexplained=True)
+    return report
+
+
+def is_ci(environ: Mapping[str, str] = os.environ) -> bool:
+    return environ.get("CI", "").lower() in ("1", "true")
+
+
+def context_of(root: Path) -> Context:
+    return Context(root=root, config=None, environ=dict(os.environ), ci=is_ci())
