@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
-from pathlib import Path
-
 from envkit.doctor.model import Facts, Report
 from envkit.doctor.probes import PROBES
 from envkit.doctor.probes.look import Context, look_at_all
@@ -26,13 +22,4 @@ def read_log(text: str) -> Report:
 
     A log in which nothing is found is incomplete, and not healthy: why it was read is unknown.
     """
-    report = report_of((), from_text(text), Facts(), unexplained=True)
-    return report
-
-
-def is_ci(environ: Mapping[str, str] = os.environ) -> bool:
-    return environ.get("CI", "").lower() in ("1", "true")
-
-
-def context_of(root: Path) -> Context:
-    return Context(root=root, config=None, environ=dict(os.environ), ci=is_ci())
+    return report_of((), from_text(text), Facts(), unexplained=True)

@@ -18,7 +18,7 @@ _PLACE = r"(?:(?:to server )?at \"(?P<host>[^\"]+)\"[^\n]*port (?P<port>\d+))"
         rf"{_PLACE} failed: Connection refused",
         r"Connection refused",
         r"Connect call failed \('(?P<host>[^']+)', (?P<port>\d+)",
-        r"actively refused it",
+        r"actively refused it|refused the network connection",
     ],
     layer="socket",
 )
