@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from envkit.doctor.codes import code_of, codes_in
+from envkit.doctor.codes import code_of, codes_in, routine_of
 from envkit.doctor.model import Symptom
 from envkit.errors import EnvkitError
 from envkit.model import ServiceName
@@ -61,6 +61,8 @@ def from_exception(
         data: dict[str, str] = {"class": type(one).__name__}
         if isinstance(one, ImportError) and one.name:
             data["module"] = one.name
+        if routine := routine_of(one):
+            data["routine"] = routine
         found.append(
             Symptom(
                 source=source,
