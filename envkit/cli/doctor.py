@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,8 @@ _WIDEST = 100
     show_default=True,
     help="For people or for programs.",
 )
+@click.option("--fix", is_flag=True, help="Mend what is safe to mend, after asking.")
+@click.option("--yes", is_flag=True, help="With --fix: do not ask.")
 @click.option("--ascii", "ascii_only", is_flag=True, help="Without any other characters.")
 @click.option("-v", "--verbose", is_flag=True, help="Show every check.")
 @click.argument("pytest_args", nargs=-1, metavar="[-- PYTEST ARGUMENTS]...")
@@ -45,6 +48,8 @@ def doctor(
     category: str | None,
     logged: str | None,
     output: str,
+    fix: bool,
+    yes: bool,
     ascii_only: bool,
     verbose: bool,
     pytest_args: tuple[str, ...],
@@ -55,16 +60,64 @@ def doctor(
     and changes nothing. Exit codes: 0 healthy, 1 a problem, 3 something could not be checked.
     """
     begun = time.monotonic()
+
+    def show(report: Report) -> None:
+        _show(report, output, ascii_only, verbose, time.monotonic() - begun)
+
     if logged is not None:
+        _refuse_together({"--fix": fix, "--category": category, "pytest arguments": pytest_args})
         from envkit.doctor.visit import read_log
 
         report = read_log(_read(logged))
-    else:
-        from envkit.doctor.visit import visit
+        show(report)
+        return report.exit_code
+    from envkit.doctor.visit import visit
 
-        report = visit(project_root(), category=category or "", pytest_args=pytest_args)
-    _show(report, output, ascii_only, verbose, time.monotonic() - begun)
+    def look() -> Report:
+        return visit(project_root(), category=category or "", pytest_args=pytest_args)
+
+    report = look()
+    if fix:
+        if output == "text":
+            show(report)
+        if _mend(report, yes):
+            begun = time.monotonic()
+            report = look()
+        elif output == "text":
+            return report.exit_code
+    show(report)
     return report.exit_code
+
+
+def _refuse_together(others: Mapping[str, object]) -> None:
+    from envkit.errors import UsageError
+
+    for name, given in others.items():
+        if given:
+            raise UsageError(
+                f"--log reads a log and looks at nothing else; {name} does not go with it",
+                hint="run the doctor once more without --log",
+            )
+
+
+def _mend(report: Report, yes: bool) -> bool:
+    """Mend what can be, one after another; whether anything was."""
+    from envkit import config
+    from envkit.doctor.remedies import remedies
+    from envkit.errors import ConfigError
+
+    try:
+        found = remedies(report, config.load(project_root()))
+    except ConfigError:
+        found = ()
+    if not found:
+        say("nothing of this can be mended by envkit itself", err=True)
+    mended = False
+    for remedy in found:
+        if yes or click.confirm(f"{remedy.what}?", default=False, err=True):
+            say(remedy.apply(), err=True)
+            mended = True
+    return mended
 
 
 def _read(name: str) -> str:
