@@ -96,6 +96,7 @@ class Seen(Struct, frozen=True, kw_only=True):
             fix=Fix(text=fix, command=command),
             confidence=confidence or self.rule.confidence,
             source=self.symptom.where,
+            check=self.symptom.check,
         )
 
 
@@ -247,4 +248,5 @@ def _of_ours(symptom: Symptom, known: Rule | None) -> Finding:
         ),
         confidence=known.confidence if known else "certain",
         source=symptom.where,
+        check=symptom.check,
     )
