@@ -24,8 +24,10 @@ _TRACEBACK: Final = "Traceback (most recent call last):"
 _CHAINED: Final = re.compile(
     r"^(?:The above exception was the direct cause|During handling of the above exception)"
 )
+_ATTEMPT: Final = "connection to server"
 _CONTINUED: Final = re.compile(r"^(?:\s+\S|DETAIL:|HINT:|CONTEXT:|connection to server)")
-_MOST_CONTINUED: Final = 4
+_MOST_ATTEMPT: Final = "connection to server"
+_CONTINUED: Final = 4
 _LONGEST_LINE: Final = 2000
 
 
@@ -106,14 +108,16 @@ def from_text(text: str, *, name: str = "line", first_block: int = 1) -> list[Sy
     """
     lines = [_PREFIX.sub("", raw[:_LONGEST_LINE]) for raw in _ANSI.sub("", text).splitlines()]
     found: list[Symptom] = []
+    attempts = 0  # lines up to which libpq's further attempts belong to the first one
     for number, (line, block) in enumerate(zip(lines, _blocks(lines), strict=True), start=1):
-        if not line.strip():
+        if not line.strip() or (number <= attempts and line.startswith(_ATTEMPT)):
             continue
         whole = [line]
         for further in lines[number : number + _MOST_CONTINUED]:
             if _SECTION.match(line) or line.startswith(_TRACEBACK) or not _CONTINUED.match(further):
                 break
             whole.append(further)
+        attempts = max(attempts, number + len(whole) - 1)
         said = "\n".join(whole)
         for source, code in codes_in(line) or [("log", "")]:
             found.append(
