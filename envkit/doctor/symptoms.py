@@ -26,8 +26,7 @@ _CHAINED: Final = re.compile(
 )
 _ATTEMPT: Final = "connection to server"
 _CONTINUED: Final = re.compile(r"^(?:\s+\S|DETAIL:|HINT:|CONTEXT:|connection to server)")
-_MOST_ATTEMPT: Final = "connection to server"
-_CONTINUED: Final = 4
+_MOST_CONTINUED: Final = 4
 _LONGEST_LINE: Final = 2000
 
 

@@ -77,7 +77,7 @@ def shm_small(seen: Seen) -> Finding | None:
     size = re.search(r"to (\d+) bytes", seen.symptom.text)
     much = f" for {int(size[1]) / 2**20:.0f} MB" if size else ""
     return seen.finding(
-        title=f"/dev/shm of the Postgres server is too small{much}",
+        title=f"shared memory (/dev/shm) of the Postgres server is too small{much}",
         cause="a parallel query needs shared memory, and Docker gives a container 64 MB unless it "
         "is told otherwise; this is not the disk",
         fix="docker run --shm-size=1g (compose: shm_size: 1g), or start the server with "
@@ -130,8 +130,8 @@ def memory(seen: Seen) -> Finding:
     texts=[
         r"(?P<what>template database|database|collation) \"(?P<name>[^\"]*)\" has (?:a )?"
         r"(?:collation )?version mismatch",
-        r"(?P<what2>database|template database) \"(?P<name2>[^\"]*)\" has (?:a collation version, but"
-        r" no actual collation version|no actual collation version, but)",
+        r"(?P<what2>database|template database) \"(?P<name2>[^\"]*)\" has (?:"
+        r"a collation version, but no actual collation version|no actual collation version, but)",
     ],
     severity="warning",
     layer="server",
