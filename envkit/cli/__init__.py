@@ -17,10 +17,10 @@ import click
 
 from envkit.cli.clean import down, prune
 from envkit.cli.compose import compose
+from envkit.cli.doctor import doctor
 from envkit.cli.images import images
 from envkit.cli.init import init
 from envkit.cli.look import logs, status
-from envkit.cli.shared import say
 from envkit.cli.start import run, up
 from envkit.cli.use import export, shell
 from envkit.version import __version__
@@ -40,12 +40,23 @@ def cli() -> None:
     """
 
 
-for _command in (up, run, export, shell, status, logs, down, prune, init, compose, images):
+_COMMANDS = (up, run, export, shell, status, logs, down, prune, init, doctor, compose, images)
+
+for _command in _COMMANDS:
     cli.add_command(_command)
 
 
 def main() -> NoReturn:
     """Run the command line."""
+    _run(cli, "envkit")
+
+
+def doctor_main() -> NoReturn:
+    """Run ``envkit doctor`` under its second name."""
+    _run(doctor, "env-doctor")
+
+
+def _run(command: click.Command, name: str) -> NoReturn:
     _open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         # A log or path with a character that the terminal's encoding lacks must not end in a
@@ -53,7 +64,7 @@ def main() -> NoReturn:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        cli(prog_name="envkit")
+        command(prog_name=name)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(1)
@@ -69,9 +80,3 @@ def _open_standard_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - for good
-
-
-def doctor_main() -> NoReturn:
-    """Run ``envkit doctor`` under its second name."""
-    say("envkit doctor is not part of this version of envkit", err=True)
-    sys.exit(2)

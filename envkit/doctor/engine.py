@@ -96,6 +96,7 @@ class Seen(Struct, frozen=True, kw_only=True):
             fix=Fix(text=fix, command=command),
             confidence=confidence or self.rule.confidence,
             source=self.symptom.where,
+            check=self.symptom.check,
         )
 
 
@@ -202,8 +203,8 @@ def find(slug: str) -> Rule | None:
 def diagnose(symptom: Symptom, facts: Facts) -> Finding | None:
     """What the symptom means, by the rule that knows best; None if none knows."""
     rules = all_rules()
-    if symptom.source == "envkit" and symptom.code in rules:
-        return _of_ours(symptom, rules[symptom.code])
+    if symptom.source == "envkit":
+        return _of_ours(symptom, rules.get(symptom.code))
     candidates: list[tuple[bool, int, int, Finding]] = []
     for one in rules.values():
         by_code = bool(symptom.code) and symptom.source in one.sources and symptom.code in one.codes
@@ -232,18 +233,20 @@ def explained(cause: Finding, by: Iterable[str], consequence: Finding) -> bool:
     return any(slug == one or (one.endswith(".") and slug.startswith(one)) for one in by)
 
 
-def _of_ours(symptom: Symptom, known: Rule) -> Finding:
+def _of_ours(symptom: Symptom, known: Rule | None) -> Finding:
     told, _, evidence = symptom.text.partition("\n")
     return Finding(
-        slug=known.slug,
-        severity=known.severity,
+        slug=symptom.code,
+        severity=known.severity if known else "error",
         service=symptom.service,
         title=told,
         evidence=evidence.strip(),
-        cause=known.why,
+        cause=known.why if known else "",
         fix=Fix(
-            text=symptom.data.get("hint") or known.fix, command=symptom.data.get("command", "")
+            text=symptom.data.get("hint") or (known.fix if known else ""),
+            command=symptom.data.get("command", ""),
         ),
-        confidence=known.confidence,
+        confidence=known.confidence if known else "certain",
         source=symptom.where,
+        check=symptom.check,
     )

@@ -94,6 +94,7 @@ class Finding(Struct, frozen=True, kw_only=True):
         cause: Why, most probably.
         confidence: How sure the rule is; how bad it is stands in ``severity``.
         source: Where the evidence comes from: a probe, ``line 12``, a test.
+        check: Name of the check that saw it first; empty for logs.
         consequences: What is explained by this one.
     """
 
@@ -106,6 +107,7 @@ class Finding(Struct, frozen=True, kw_only=True):
     fix: Fix
     confidence: Confidence = "certain"
     source: str = ""
+    check: str = ""
     consequences: tuple[Finding, ...] = ()
 
 

@@ -2,24 +2,101 @@
 
 from __future__ import annotations
 
-from envkit.doctor.model import Facts, Report
-from envkit.doctor.probes import PROBES
-from envkit.doctor.probes.look import Context, look_at_all
-from envkit.doctor.symptoms import from_text
+import os
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+
+from envkit.config import Config, load
+from envkit.doctor import reading
+from envkit.doctor.model import Facts, Report, ServiceFacts
+from envkit.doctor.probes.look import Context, Probe, look_at_all
 from envkit.doctor.triage import report_of
+from envkit.errors import ConfigError, DsnMalformed
+from envkit.model import ServiceName
 
-__all__ = ["read_log", "visit"]
+__all__ = ["is_ci", "read_log", "visit"]
+
+_MODULES: Final = ("configuration", "endpoints")
 
 
-def visit(context: Context, facts: Facts) -> Report:
-    """Look at everything that would make the tests fail; changes nothing."""
-    checks, symptoms = look_at_all(PROBES, context)
+def visit(
+    root: Path,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    category: str = "",
+    pytest_args: tuple[str, ...] = (),
+) -> Report:
+    """Look at everything that would make the tests fail; changes nothing.
+
+    Args:
+        root: The project's directory.
+        environ: Stands in for ``os.environ``.
+        category: Of tests, whose needs and selection are looked at, too.
+        pytest_args: Further arguments that its command would get.
+    """
+    config: Config | None = None
+    try:
+        config = load(root, environ=environ)
+    except ConfigError:  # the probe of the configuration says so
+        config = None
+    ci = is_ci(environ)
+    context = Context(
+        root=root,
+        config=config,
+        environ=environ,
+        ci=ci,
+        category=category,
+        pytest_args=pytest_args,
+    )
+    checks, symptoms = look_at_all(_probes(), context)
+    facts = Facts(services=_facts_of(config) if config else {}, ci=ci, category=category)
     return report_of(checks, symptoms, facts)
 
 
 def read_log(text: str) -> Report:
     """What a log says; nothing else is looked at.
 
-    A log in which nothing is found is incomplete, and not healthy: why it was read is unknown.
+    A log in which nothing is found is incomplete, and not healthy: somebody had a reason to ask.
     """
-    return report_of((), from_text(text), Facts(), unexplained=True)
+    report = report_of((), reading.read(text), Facts())
+    if report.findings:
+        return report
+    return report_of((), (), Facts(), unexplained=True)
+
+
+def is_ci(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether this is a job of continuous integration, as all services of that kind say it."""
+    return environ.get("CI", "").lower() in ("1", "true")
+
+
+def _probes() -> list[Probe]:
+    """Those of all modules, in the order in which they are shown."""
+    package = "envkit.doctor.probes"
+    return [one for name in _MODULES for one in import_module(f"{package}.{name}").PROBES]
+
+
+def _facts_of(config: Config) -> dict[ServiceName, ServiceFacts]:
+    from envkit.dsn import read
+
+    found: dict[ServiceName, ServiceFacts] = {}
+    for service in config.settings.services:
+        table = config.settings.of(service)
+        asked = config.settings.backend_of(service)
+        facts = ServiceFacts(backend=None if asked == "auto" else asked)
+        if table.url:
+            try:
+                target = read(service, table.url, table.url_origin)
+            except DsnMalformed:
+                continue
+            facts = ServiceFacts(
+                backend="attach",
+                host=target.host,
+                port=target.port,
+                user=target.user,
+                database=target.database,
+                origin=table.url_origin,
+            )
+        found[service] = facts
+    return found

@@ -1,9 +1,1 @@
-"""What the doctor looks at."""
-
-from __future__ import annotations
-
-from envkit.doctor.probes.look import Probe
-
-__all__ = ["PROBES"]
-
-PROBES: tuple[Probe, ...] = ()
+"""What the doctor looks at: each module's ``PROBES``."""

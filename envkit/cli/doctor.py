@@ -1,0 +1,164 @@
+"""``envkit doctor``: what would make the tests fail, why, and what to type."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from envkit.cli.shared import guarded, project_root, say
+
+if TYPE_CHECKING:
+    from envkit.doctor.model import Report
+
+__all__ = ["doctor"]
+
+_WIDEST = 100
+
+
+@click.command()
+@click.option("--category", metavar="NAME", help="Also look at what this category of tests needs.")
+@click.option(
+    "--log",
+    "logged",
+    metavar="FILE",
+    help="Read a log or JUnit file instead ('-': standard input).",
+)
+@click.option(
+    "--format",
+    "output",
+    type=click.Choice(["text", "json", "github", "junit", "html"]),
+    default="text",
+    show_default=True,
+    help="For people or for programs.",
+)
+@click.option("--fix", is_flag=True, help="Mend what is safe to mend, after asking.")
+@click.option("--yes", is_flag=True, help="With --fix: do not ask.")
+@click.option("--ascii", "ascii_only", is_flag=True, help="Without any other characters.")
+@click.option("-v", "--verbose", is_flag=True, help="Show every check.")
+@click.argument("pytest_args", nargs=-1, metavar="[-- PYTEST ARGUMENTS]...")
+@guarded()
+def doctor(
+    category: str | None,
+    logged: str | None,
+    output: str,
+    fix: bool,
+    yes: bool,
+    ascii_only: bool,
+    verbose: bool,
+    pytest_args: tuple[str, ...],
+) -> int:
+    """Say what would make the tests fail, why, and what to type.
+
+    Looks at configuration, secrets, container engine, programs, drivers and services, all at once,
+    and changes nothing. Exit codes: 0 healthy, 1 a problem, 3 something could not be checked.
+    """
+    begun = time.monotonic()
+
+    def show(report: Report) -> None:
+        _show(report, output, ascii_only, verbose, time.monotonic() - begun)
+
+    if logged is not None:
+        _refuse_together({"--fix": fix, "--category": category, "pytest arguments": pytest_args})
+        from envkit.doctor.visit import read_log
+
+        report = read_log(_read(logged))
+        show(report)
+        return report.exit_code
+    from envkit.doctor.visit import visit
+
+    def look() -> Report:
+        return visit(project_root(), category=category or "", pytest_args=pytest_args)
+
+    report = look()
+    if fix:
+        if output == "text":
+            show(report)
+        if _mend(report, yes):
+            begun = time.monotonic()
+            report = look()
+        elif output == "text":
+            return report.exit_code
+    show(report)
+    return report.exit_code
+
+
+def _refuse_together(others: Mapping[str, object]) -> None:
+    from envkit.errors import UsageError
+
+    for name, given in others.items():
+        if given:
+            raise UsageError(
+                f"--log reads a log and looks at nothing else; {name} does not go with it",
+                hint="run the doctor once more without --log",
+            )
+
+
+def _mend(report: Report, yes: bool) -> bool:
+    """Mend what can be, one after another; whether anything was."""
+    from envkit import config
+    from envkit.doctor.remedies import remedies
+    from envkit.errors import ConfigError
+
+    try:
+        found = remedies(report, config.load(project_root()))
+    except ConfigError:
+        found = ()
+    if not found:
+        say("nothing of this can be mended by envkit itself", err=True)
+    mended = False
+    for remedy in found:
+        if yes or click.confirm(f"{remedy.what}?", default=False, err=True):
+            say(remedy.apply(), err=True)
+            mended = True
+    return mended
+
+
+def _read(name: str) -> str:
+    from envkit.errors import UsageError
+
+    try:
+        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"{name} cannot be read: {error.strerror}", hint="name the file of a log, or '-'"
+        ) from None
+    return data.decode(errors="replace")
+
+
+def _show(report: Report, output: str, ascii_only: bool, verbose: bool, seconds: float) -> None:
+    from importlib import import_module
+
+    render = import_module(f"envkit.doctor.render.{output}")
+    if output == "text":
+        stream = sys.stdout
+        text = render.render(
+            report,
+            width=min(shutil.get_terminal_size().columns, _WIDEST),
+            styled=stream.isatty() and "NO_COLOR" not in os.environ,
+            ascii_only=ascii_only or not _has_signs(stream.encoding),
+            verbose=verbose,
+            seconds=seconds,
+        )
+    elif output == "html":
+        text = render.render(report, project=str(project_root()))
+    else:
+        text = render.render(report)
+    if output == "github" and (summary := os.environ.get("GITHUB_STEP_SUMMARY")):
+        with Path(summary).open("a", encoding="utf-8") as file:
+            file.write(render.summary(report))
+    say(text, nl=not text.endswith("\n"))
+
+
+def _has_signs(encoding: str | None) -> bool:
+    try:
+        "✓✗→".encode(encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True

@@ -1,0 +1,153 @@
+"""Each service: what the plan says, and whether what runs already answers.
+
+A server of somebody else's is looked at from the name of its host up to its users' rights; one that
+this project's keeper has started is asked for a sign of life; one that would be started is not.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from functools import partial
+from importlib import import_module
+from typing import Any, Final
+
+from envkit import services
+from envkit.config import Config
+from envkit.doctor.model import Symptom
+from envkit.doctor.probes.life import sign_of_life
+from envkit.doctor.probes.look import Context, Looked, Probe
+from envkit.doctor.symptoms import from_exception, of_envkit
+from envkit.dsn import Dsn, read
+from envkit.errors import EnvkitError, KeeperLost, UseError
+from envkit.host import look_for
+from envkit.keeper.client import join, running
+from envkit.keeper.target import target_of
+from envkit.model import SERVICES, ServiceName
+from envkit.plan import Choice, choose
+
+__all__ = ["PROBES"]
+
+_LIMIT_S: Final = 1.0
+#: Of the steps; a little less in all than the probe's own, so that their words are heard.
+_STEP_S: Final = 0.8
+
+
+def _look(service: ServiceName, context: Context) -> Looked:
+    if context.config is None:
+        return Looked(status="skipped", detail="the configuration cannot be read")
+    if service not in context.config.settings.services:
+        return Looked(status="skipped", detail="not among the configured services")
+    check = services.load(service).title
+    try:
+        choice = planned(service, context.config)
+    except EnvkitError as error:
+        return Looked(symptoms=(of_envkit(error, check=check, service=service),))
+    if choice.backend == "attach" and choice.target is not None:
+        target = read(service, choice.target.url, choice.target.origin)
+        return _look_at_others(service, target, check, choice.why)
+    return _look_at_ours(service, context.config, check, choice)
+
+
+def planned(service: ServiceName, config: Config) -> Choice:
+    """The plan for a service, as the keeper makes it.
+
+    Raises:
+        UnavailableError: Nothing here can serve it.
+        DsnMalformed: What names a running one cannot be understood.
+    """
+    spec = services.load(service)
+    settings = config.settings
+    facts = look_for(
+        settings.backend_of(service),
+        programs=spec.programs,
+        image=spec.image,
+        settings=settings.of(service),
+        docker=settings.docker,
+        target=target_of(service, settings, str(config.root)),
+    )
+    return choose(service, settings, facts)
+
+
+def _look_at_others(service: ServiceName, target: Dsn, check: str, why: str) -> Looked:
+    if not target.is_socket:
+        try:
+            _reach(target)
+        except OSError as error:
+            symptoms = from_exception(error, service=service, check=check, where=why)
+            about = {"host": target.host, "port": str(target.port)}
+            silent = isinstance(error, TimeoutError)
+            return Looked(
+                status="not-checked" if silent else "pass",
+                detail=f"{target.where} does not answer" if silent else target.where,
+                symptoms=tuple(_with(one, about) for one in symptoms),
+            )
+    from envkit.services import attached
+
+    address = attached.load(service).address(target, "")
+    look = import_module(f"envkit.doctor.probes.{service}").look
+    seen: Looked = look(address, limit=_STEP_S, check=check, leases=True)
+    return seen
+
+
+def _reach(target: Dsn) -> None:
+    """Open a connection and close it again.
+
+    Raises:
+        OSError: Whatever is wrong with the name, the way or the port.
+    """
+    last: OSError | None = None
+    found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+    for family, kind, protocol, _, place in found:
+        with socket.socket(family, kind, protocol) as one:
+            one.settimeout(_STEP_S / len(found))
+            try:
+                one.connect(place)
+            except OSError as error:
+                last = error
+            else:
+                return
+    raise last or OSError(errno.EADDRNOTAVAIL, "the name has no address")
+
+
+def _with(symptom: Symptom, about: dict[str, str]) -> Symptom:
+    from msgspec import structs
+
+    return structs.replace(symptom, data={**symptom.data, **about})
+
+
+def _look_at_ours(service: ServiceName, config: Config, check: str, choice: Choice) -> Looked:
+    rows = [row for row in _running(config) if row["service"] == service]
+    for row in rows:
+        if row["state"] == "ready":
+            symptoms = sign_of_life(service, row["host"], row["port"], limit=_STEP_S, check=check)
+            where = f"{row['product']} {row['version']} at {row['host']}:{row['port']}"
+            silent = any(one.code == "TIMEOUT" for one in symptoms)
+            return Looked(
+                status="not-checked" if silent else "pass",
+                detail=f"{where} does not answer" if silent else f"{where}, {choice.why}",
+                symptoms=symptoms,
+            )
+    return Looked(detail=f"{choice.backend}: {choice.why}")
+
+
+def _running(config: Config) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for record in running(config.root):
+        try:
+            with join(record.key, hold=False) as client:
+                found += client.status()["services"]
+        except (UseError, KeeperLost):
+            continue  # it ended just now
+    return found
+
+
+PROBES: Final = tuple(
+    Probe(
+        name=services.load(service).title,
+        group="Services",
+        limit=_LIMIT_S,
+        look=partial(_look, service),
+    )
+    for service in SERVICES
+)

@@ -1,0 +1,144 @@
+"""What all renderers say alike: the verdict, and text that is safe to show."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from msgspec import structs
+
+from envkit.doctor.model import Check, CheckStatus, Confidence, Finding, Fix, Report, Severity
+from envkit.redact import printable, without_passwords
+
+__all__ = [
+    "Place",
+    "cause",
+    "clean",
+    "every",
+    "grouped",
+    "label",
+    "place",
+    "verdict",
+    "worst",
+    "worst_status",
+]
+
+_SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "info")
+_STATUSES: Final[tuple[CheckStatus, ...]] = ("fail", "not-checked", "warn", "pass", "skipped")
+_NOUNS: Final[dict[Severity, tuple[str, str]]] = {
+    "error": ("problem", "problems"),
+    "warning": ("warning", "warnings"),
+    "info": ("note", "notes"),
+}
+_SURE: Final[dict[Confidence, str]] = {"certain": "", "likely": "probably: ", "guess": "perhaps: "}
+# "pyproject.toml:12: the key …", "tests/test_a.py:3"
+_PLACE: Final = re.compile(r"(?P<file>[\w./@+-]*\w\.\w{1,8}):(?P<line>[1-9]\d{0,7})(?!\w)")
+
+
+class Place(NamedTuple):
+    """A line of a file.
+
+    Attributes:
+        line: From 1.
+    """
+
+    file: str
+    line: int
+
+
+def verdict(report: Report) -> str:
+    """The outcome in a few words; a finding counts together with its consequences as one."""
+    counts = dict.fromkeys(_SEVERITIES, 0)
+    for finding in report.findings:
+        counts[worst(finding)] += 1
+    parts = [
+        f"{number} {_NOUNS[severity][number != 1]}" for severity, number in counts.items() if number
+    ]
+    if report.status == "ok":
+        return ", ".join(["healthy", *parts])
+    unchecked = report.status == "incomplete" or any(
+        check.status == "not-checked" for check in report.checks
+    )
+    return ", ".join(parts + ["not everything could be checked"] * unchecked)
+
+
+def worst(finding: Finding) -> Severity:
+    """The worst severity among a finding and its consequences: that makes the exit code."""
+    return min((one.severity for one in every(finding)), key=_SEVERITIES.index)
+
+
+def every(finding: Finding) -> Iterator[Finding]:
+    """The finding and all of its consequences."""
+    yield finding
+    for one in finding.consequences:
+        yield from every(one)
+
+
+def worst_status(checks: list[Check]) -> CheckStatus:
+    return min((check.status for check in checks), key=_STATUSES.index)
+
+
+def grouped(report: Report) -> dict[str, list[Check]]:
+    """The checks by their group, in the order in which the groups appear."""
+    found: dict[str, list[Check]] = {}
+    for check in report.checks:
+        found.setdefault(check.group, []).append(check)
+    return found
+
+
+def cause(finding: Finding) -> str:
+    """The cause, with how sure it is where it is not certain; empty if there is none."""
+    return f"{_SURE[finding.confidence]}{finding.cause}" if finding.cause else ""
+
+
+def label(finding: Finding) -> str:
+    """Slug and service, such as ``[pg.auth.password] postgres``."""
+    return f"[{finding.slug}] {finding.service or ''}".rstrip()
+
+
+def place(finding: Finding) -> Place | None:
+    """The line of a file that a finding is about, if it names one."""
+    found = _PLACE.match(finding.source) or _PLACE.match(finding.title)
+    return Place(found["file"], int(found["line"])) if found else None
+
+
+def clean(report: Report) -> Report:
+    """The report with all of its text as it may be shown."""
+    return structs.replace(
+        report,
+        checks=tuple(
+            structs.replace(
+                check,
+                name=_line(check.name),
+                group=_line(check.group),
+                detail=_line(check.detail),
+            )
+            for check in report.checks
+        ),
+        findings=tuple(_clean(finding) for finding in report.findings),
+    )
+
+
+def _clean(finding: Finding) -> Finding:
+    return structs.replace(
+        finding,
+        slug=_line(finding.slug),
+        title=_line(finding.title),
+        evidence=_text(finding.evidence),
+        cause=_line(finding.cause),
+        fix=Fix(text=_line(finding.fix.text), command=_text(finding.fix.command)),
+        source=_line(finding.source),
+        check=_line(finding.check),
+        consequences=tuple(_clean(one) for one in finding.consequences),
+    )
+
+
+def _text(text: str) -> str:
+    # Bytes that were no UTF-8 are lone surrogates here, which no output can carry.
+    whole = text.encode("utf-8", "backslashreplace").decode()
+    return printable(without_passwords(whole.replace("\r\n", "\n"))).expandtabs(4).strip("\n")
+
+
+def _line(text: str) -> str:
+    return " ".join(_text(text).split())
