@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import signal
 import socket
@@ -13,30 +12,23 @@ import time
 import traceback
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from envkit import paths
 from envkit.backends.site import Site
 from envkit.engine.address import engine_address
 from envkit.errors import (
-    DiskFull,
     EnvkitError,
     KeeperClosing,
-    KeeperStartFailed,
     UsageError,
 )
 from envkit.keeper import protocol, record
 from envkit.keeper.connection import Connection
 from envkit.keeper.fleet import Fleet, Report
+from envkit.keeper.home import Home
 from envkit.keeper.leases import Leases, give_back
-from envkit.keeper.prune import LOCK_FILE, leftovers_of, remove_data
 from envkit.keeper.spawn import MainThread
-from envkit.keeper.watch import Watch
 from envkit.owner import Owner
-from envkit.processes import end_processes, remove_directory, remove_file, start_time
+from envkit.processes import end_processes, remove_file
 from envkit.version import __version__
 from envkit.wait import Cancelled
 
@@ -64,42 +56,15 @@ class Keeper:
         self._linger: threading.Timer | None = None
         self._stumbled = False
         self._left: list[str] = []
-        self._record_path = record.path_of(key)
-        self._socket_path = paths.run_dir() / f"{key}.sock"
-        try:
-            self._settle(lock_descriptor)
-        except BaseException as error:
-            # We hold the lock, so nobody else is using what we remove.
-            if hasattr(self, "_data"):
-                remove_directory(str(self._data))
-            remove_file(str(self._record_path))
-            if isinstance(error, OSError):
-                raise _no_place(error, self._record_path, self._socket_path) from None
-            raise
-
-    # -- birth and end ------------------------------------------------------------------------
-
-    def _settle(self, lock_descriptor: int) -> None:
-        """Make all that lies in the file system; the watchdog knows of it."""
-        self._saved_logs = paths.state_dir() / "logs"
-        for dead in leftovers_of(self.key, self.settings.data_dir):
-            remove_data(dead)
-        self._data = paths.data_dir(self.key, self.settings.data_dir)
-        self._watch = Watch(lock_descriptor, self._lock_data())
-        self._watch.directory(self._data)
-        self._watch.file(self._socket_path)
-        self._watch.file(self._record_path)
-        self._data.chmod(0o711)  # servers of another user pass through to their own part
-        self._logs = self._data / "logs"
-        self._logs.mkdir(mode=0o700)
-        self._watch.logs(self._logs, self._saved_logs, record.log_prefix(self.root, self.key))
+        self._home = Home(key, self.root, self.settings.data_dir, lock_descriptor)
+        self._watch = self._home.watch
         self.main_thread = MainThread(self._watch)
         site = Site(
-            key=self.key,
+            key=key,
             project=self.root,
             owner=Owner.this_process(),
-            data=self._data,
-            logs=self._logs,
+            data=self._home.data,
+            logs=self._home.logs,
             spawn=self.main_thread.spawn,
             ended=self._watch.process_ended,
             building=self._watch.building,
@@ -109,55 +74,14 @@ class Keeper:
         attached = partial(self._watch.attached, site.owner.run)
         self._fleet = Fleet(self.settings, site, self._cancelled, attached)
         self._leases = Leases(self._fleet.pool, self._fleet.existing)
-        self._listener = self._listen()
-        self._write_record(lock_descriptor)
+        self.take_over_output = self._home.take_over_output
 
-    def _lock_data(self) -> int:
-        import fcntl
-
-        descriptor = os.open(self._data / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.write(descriptor, str(self._record_path).encode())
-        return descriptor
-
-    def _listen(self) -> socket.socket:
-        # We hold the lock, so whatever lies there belongs to a keeper that is dead.
-        self._socket_path.unlink(missing_ok=True)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        while True:
-            try:
-                listener.bind(str(self._socket_path))
-                break
-            except FileNotFoundError:
-                paths.run_dir()  # the last keeper to end has just removed the empty directory
-        listener.listen(64)
-        return listener
-
-    def _write_record(self, lock_descriptor: int) -> None:
-        about = record.Record(
-            key=self.key,
-            version=__version__,
-            root=self.root,
-            pid=os.getpid(),
-            started=start_time(os.getpid()) or 0,
-            boot=_boot_id(),
-            socket=str(self._socket_path),
-            data=str(self._data),
-        )
-        os.ftruncate(lock_descriptor, 0)
-        os.pwrite(lock_descriptor, msgspec.json.encode(about), 0)
-
-    def take_over_output(self) -> None:
-        """From here on, what this process prints belongs to its own log."""
-        log = os.open(self._logs / "keeper.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        os.close(log)
+    # -- birth and end ------------------------------------------------------------------------
 
     def accept_forever(self) -> None:
         while True:
             try:
-                sock, _ = self._listener.accept()
+                sock, _ = self._home.listener.accept()
             except OSError:
                 if self._closing:
                     return
@@ -198,9 +122,7 @@ class Keeper:
     def end(self) -> None:
         """Stop and remove everything, tell those who wait, and leave."""
         self._cancelled.set()
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        self._home.close()
         # Servers of our own are thrown away; on those of others nothing of ours may stay.
         problems = self._fleet.leave()
         self._stumbled |= bool(problems)
@@ -211,18 +133,8 @@ class Keeper:
 
             self._left += remove_containers(engine_address(self.settings.docker), containers)
         if self._stumbled or self._fleet.failed:
-            from envkit.keeper.watchdog import save_logs
-
-            save_logs(
-                str(self._logs), str(self._saved_logs), record.log_prefix(self.root, self.key)
-            )
-        for path in self._watch.directories():
-            remove_directory(path)
-        remove_file(str(self._socket_path))
-        # Before the lock goes with the last process that has it: a newcomer that opened this very
-        # file finds it unlinked and makes its own.
-        remove_file(str(self._record_path))
-        self._watch.done()
+            self._home.save_logs()
+        self._home.remove()
         with self._guard:
             waiting = list(self._waiting)
         for connection, request in waiting:
@@ -355,7 +267,7 @@ class Keeper:
             "project": self.root,
             "key": self.key,
             "pid": os.getpid(),
-            "data": str(self._data),
+            "data": str(self._home.data),
             "pinned": self._pinned,
             "clients": len(self._holders),
             "services": self._fleet.status(self._leases),
@@ -396,27 +308,6 @@ class Keeper:
             self._end_if_unused()
         if not self._closing:
             give_back(held)
-
-
-def _no_place(error: OSError, *places: Path) -> EnvkitError:
-    """What it means that a file of the keeper's own could not be written."""
-    where = " or ".join(str(place.parent) for place in places)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFull(
-            f"no room for the keeper's own files, which go to {where}: {error.strerror}",
-            hint=f"df -h {places[0].parent}; df -i {places[0].parent}",
-        )
-    return KeeperStartFailed(
-        f"the keeper's own files cannot be written to {where}: {error}",
-        hint="set XDG_STATE_HOME and XDG_RUNTIME_DIR to directories you can write to",
-    )
-
-
-def _boot_id() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""
 
 
 def main(arguments: list[str]) -> None:
