@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -23,23 +24,54 @@ __all__ = [
     "configured_or_not",
     "format_option",
     "guarded",
+    "has_signs",
     "print_json",
     "project_root",
     "say",
     "say_left",
     "service_argument",
     "services_argument",
+    "terminal_width",
+    "wants_colour",
 ]
 
 _P = ParamSpec("_P")
 _INTERRUPTED = 130
+_WIDEST = 100
 
 SERVICE_NAMES = ("postgres", "redis", "clickhouse")
 
 
 def say(text: str, *, nl: bool = True, err: bool = False) -> None:
     """Print. The stream is named because click replaces one whose encoding is ASCII by its own."""
-    click.echo(text, file=sys.stderr if err else sys.stdout, nl=nl)
+    stream = sys.stderr if err else sys.stdout
+    click.echo(text, file=stream, nl=nl, color=wants_colour(stream))
+
+
+def wants_colour(stream: TextIO) -> bool:
+    """Whether to print colours there.
+
+    https://no-color.org and https://force-color.org; the first one wins, as in Python itself.
+    """
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def has_signs(stream: TextIO) -> bool:
+    """Whether its encoding has arrows and check marks; a C locale's has only ASCII."""
+    try:
+        "✓✗→".encode(stream.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def terminal_width() -> int:
+    """Columns for text that people read: those of the terminal, but no endless lines."""
+    return min(shutil.get_terminal_size().columns, _WIDEST)
 
 
 def complain(error: EnvkitError) -> None:
@@ -47,7 +79,7 @@ def complain(error: EnvkitError) -> None:
     from envkit.redact import printable, without_passwords
 
     stream = sys.stderr
-    styled = stream.isatty() and "NO_COLOR" not in os.environ
+    styled = wants_colour(stream)
 
     def part(text: str, **style: Any) -> str:
         safe = printable(without_passwords(text))
@@ -61,16 +93,7 @@ def complain(error: EnvkitError) -> None:
     for line in error.detail.splitlines():
         say(f"    {part(line)}", err=True)
     if error.hint:
-        say(f"  {_arrow(stream)} {part(error.hint, bold=True)}", err=True)
-
-
-def _arrow(stream: TextIO) -> str:
-    """An arrow that the stream's encoding has; a C locale's has only ASCII."""
-    try:
-        "→".encode(stream.encoding or "ascii")
-    except (UnicodeEncodeError, LookupError):
-        return "->"
-    return "→"
+        say(f"  {'→' if has_signs(stream) else '->'} {part(error.hint, bold=True)}", err=True)
 
 
 def guarded(code: int | None = None) -> Callable[[Callable[_P, int | None]], Callable[_P, None]]:
