@@ -36,7 +36,11 @@ def render(report: Report) -> str:
     root = Element("testsuites", {"name": _SUITE, **counts})
     suite = SubElement(root, "testsuite", {"name": _SUITE, **counts})
     properties = SubElement(suite, "properties")
-    SubElement(properties, "property", {"name": "verdict", "value": _xml(verdict(report))})
+    told = {"verdict": verdict(report), "exit code": str(report.exit_code)}
+    for number, finding in enumerate(report.findings, start=1):
+        told[f"finding {number}"] = f"{finding.slug}: {finding.title}"
+    for name, value in told.items():
+        SubElement(properties, "property", {"name": name, "value": _xml(value)})
     suite.extend(cases)
     ElementTree.indent(root)
     # ASCII with references reads the same whatever encoding the stream or file gets.
