@@ -53,6 +53,7 @@ data (`EnvkitError.as_dict`) and is raised there as the same class (`from_dict`)
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 __all__ = [
@@ -100,10 +101,16 @@ __all__ = [
     "UsageError",
     "UseError",
     "VersionUnavailable",
+    "by_slug",
     "from_dict",
 ]
 
 _BY_SLUG: Final[dict[str, type[EnvkitError]]] = {}
+
+
+def by_slug() -> Mapping[str, type[EnvkitError]]:
+    """All kinds of errors that have a slug of their own."""
+    return _BY_SLUG
 
 
 class EnvkitError(Exception):

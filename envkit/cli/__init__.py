@@ -19,6 +19,7 @@ import click
 from envkit.cli.clean import down, prune
 from envkit.cli.compose import compose
 from envkit.cli.doctor import doctor
+from envkit.cli.explain import explain
 from envkit.cli.images import images
 from envkit.cli.init import init
 from envkit.cli.look import logs, status
@@ -44,19 +45,8 @@ def cli() -> None:
 
 
 _COMMANDS = (
-    up,
-    run,
-    export,
-    shell,
-    status,
-    logs,
-    down,
-    prune,
-    init,
-    doctor,
-    secrets,
-    compose,
-    images,
+    *(up, run, export, shell, status, logs, down, prune),
+    *(init, doctor, explain, secrets, compose, images),
 )
 for _command in _COMMANDS:
     cli.add_command(_command)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -24,6 +25,7 @@ __all__ = [
     "drawn",
     "format_option",
     "guarded",
+    "has_signs",
     "print_json",
     "project_root",
     "say",
@@ -32,10 +34,13 @@ __all__ = [
     "services_argument",
     "show_usage_error",
     "styled",
+    "terminal_width",
+    "wants_colour",
 ]
 
 _P = ParamSpec("_P")
 _INTERRUPTED = 130
+_WIDEST = 100
 
 SERVICE_NAMES = ("postgres", "redis", "clickhouse")
 
@@ -53,7 +58,34 @@ def say(text: str, *, nl: bool = True, err: bool = False, secret: bool = False) 
 
     # The stream is named because click replaces one whose encoding is ASCII by its own.
     stream = sys.stderr if err else sys.stdout
-    click.echo(text if secret else redacted(text), file=stream, nl=nl)
+    shown = text if secret else redacted(text)
+    click.echo(shown, file=stream, nl=nl, color=wants_colour(stream))
+
+
+def wants_colour(stream: TextIO) -> bool:
+    """Whether to print colours there.
+
+    https://no-color.org and https://force-color.org; the first one wins, as in Python itself.
+    """
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def has_signs(stream: TextIO) -> bool:
+    """Whether its encoding has arrows and check marks; a C locale's has only ASCII."""
+    try:
+        "✓✗→".encode(stream.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def terminal_width() -> int:
+    """Columns for text that people read: those of the terminal, but no endless lines."""
+    return min(shutil.get_terminal_size().columns, _WIDEST)
 
 
 def complain(error: EnvkitError) -> None:
@@ -78,21 +110,16 @@ def complain(error: EnvkitError) -> None:
 
 
 def styled(text: str, stream: TextIO, **style: Any) -> str:
-    """The text made safe to print and, on a terminal, in colour."""
+    """The text made safe to print and, where colours are wanted, in colour."""
     from envkit.redact import printable, redacted
 
     safe = printable(redacted(text))
-    in_colour = stream.isatty() and "NO_COLOR" not in os.environ
-    return click.style(safe, **style) if in_colour and style else safe
+    return click.style(safe, **style) if style and wants_colour(stream) else safe
 
 
 def drawn(sign: str, instead: str, stream: TextIO) -> str:
-    """A sign if the stream's encoding has it; a C locale's has only ASCII."""
-    try:
-        sign.encode(stream.encoding or "ascii")
-    except (UnicodeEncodeError, LookupError):
-        return instead
-    return sign
+    """A sign if the stream's encoding has it."""
+    return sign if has_signs(stream) else instead
 
 
 def guarded(code: int | None = None) -> Callable[[Callable[_P, int | None]], Callable[_P, None]]:
