@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from envkit.doctor.model import Check, Finding, Report
-from envkit.doctor.render.words import cause, clean, every, label, verdict, worst
+from envkit.doctor.render.words import cause, clean, consequences, fix, label, verdict, worst
 
 __all__ = ["render"]
 
@@ -36,10 +36,15 @@ def render(report: Report) -> str:
     root = Element("testsuites", {"name": _SUITE, **counts})
     suite = SubElement(root, "testsuite", {"name": _SUITE, **counts})
     properties = SubElement(suite, "properties")
-    SubElement(properties, "property", {"name": "verdict", "value": _xml(verdict(report))})
+    told = {"verdict": verdict(report), "exit code": str(report.exit_code)}
+    for number, finding in enumerate(report.findings, start=1):
+        told[f"finding {number}"] = f"{finding.slug}: {finding.title}"
+    for name, value in told.items():
+        SubElement(properties, "property", {"name": name, "value": _xml(value)})
     suite.extend(cases)
     ElementTree.indent(root)
-    text: str = ElementTree.tostring(root, encoding="unicode")
+    # ASCII with references reads the same whatever encoding the stream or file gets.
+    text = ElementTree.tostring(root, encoding="us-ascii", xml_declaration=False).decode()
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'
 
 
@@ -91,9 +96,9 @@ def _told(finding: Finding) -> str:
         f"{finding.title} {label(finding)}",
         finding.evidence,
         cause(finding),
-        finding.fix.text,
+        fix(finding),
         f"→ {finding.fix.command}" if finding.fix.command else "",
-        *(f"explains: {one.title} {label(one)}" for one in list(every(finding))[1:]),
+        *(f"explains: {one.title} {label(one)}" for one in consequences(finding)),
     ]
     return "\n".join(filter(None, parts))
 

@@ -15,7 +15,9 @@ __all__ = [
     "Place",
     "cause",
     "clean",
+    "consequences",
     "every",
+    "fix",
     "grouped",
     "label",
     "place",
@@ -31,7 +33,14 @@ _NOUNS: Final[dict[Severity, tuple[str, str]]] = {
     "warning": ("warning", "warnings"),
     "info": ("note", "notes"),
 }
-_SURE: Final[dict[Confidence, str]] = {"certain": "", "likely": "probably: ", "guess": "perhaps: "}
+_SURE: Final[dict[Confidence, str]] = {
+    "certain": "Why: ",
+    "likely": "Why, probably: ",
+    "guess": "Why, perhaps: ",
+}
+# What turns the direction of text, and Unicode's own line ends: neither is what it looks like.
+_INVISIBLE: Final = re.compile("[\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_LINE_END: Final = re.compile(r"\s*\n\s*")
 # "pyproject.toml:12: the key …", "tests/test_a.py:3"
 _PLACE: Final = re.compile(r"(?P<file>[\w./@+-]*\w\.\w{1,8}):(?P<line>[1-9]\d{0,7})(?!\w)")
 
@@ -88,13 +97,24 @@ def grouped(report: Report) -> dict[str, list[Check]]:
 
 
 def cause(finding: Finding) -> str:
-    """The cause, with how sure it is where it is not certain; empty if there is none."""
+    """Why, and how sure that is where it is not certain; empty if nobody knows."""
     return f"{_SURE[finding.confidence]}{finding.cause}" if finding.cause else ""
 
 
+def fix(finding: Finding) -> str:
+    """What to do, in words; empty if the command says it all."""
+    return f"Fix: {finding.fix.text}" if finding.fix.text else ""
+
+
 def label(finding: Finding) -> str:
-    """Slug and service, such as ``[pg.auth.password] postgres``."""
-    return f"[{finding.slug}] {finding.service or ''}".rstrip()
+    """Slug, service and source, such as ``[pg.auth.password] postgres (line 12)``."""
+    source = f"({finding.source})" if finding.source else ""
+    return " ".join(filter(None, (f"[{finding.slug}]", finding.service, source)))
+
+
+def consequences(finding: Finding) -> tuple[Finding, ...]:
+    """All that the finding explains, directly or not."""
+    return tuple(every(finding))[1:]
 
 
 def place(finding: Finding) -> Place | None:
@@ -136,9 +156,10 @@ def _clean(finding: Finding) -> Finding:
 
 def _text(text: str) -> str:
     # Bytes that were no UTF-8 are lone surrogates here, which no output can carry.
-    whole = text.encode("utf-8", "backslashreplace").decode()
-    return printable(without_passwords(whole.replace("\r\n", "\n"))).expandtabs(4).strip("\n")
+    whole = text.encode("utf-8", "backslashreplace").decode().replace("\r\n", "\n")
+    safe = printable(without_passwords(whole)).expandtabs(4).strip("\n")
+    return _INVISIBLE.sub(lambda match: f"\\u{ord(match[0]):04x}", safe)
 
 
 def _line(text: str) -> str:
-    return " ".join(_text(text).split())
+    return _LINE_END.sub(" ", _text(text)).strip()
