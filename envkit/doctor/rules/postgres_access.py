@@ -120,7 +120,8 @@ def role_missing(seen: Seen) -> Finding | None:
         cause="the server was set up with another POSTGRES_USER, or the URL names no user and the "
         "driver took the name of yours",
         fix=f"correct the user in {seen.target.origin or 'the URL'}, or create the role",
-        command=command(place, "createuser", role, user="postgres") if role else "",
+        # Each test gets a database of its own.
+        command=command(place, "createuser", "--createdb", role, user="postgres") if role else "",
     )
 
 
