@@ -143,7 +143,6 @@ def test_right_that_the_role_does_not_have_is_found(
         ("CREATE EXTENSION postgis", "pg.extension.missing"),
         ("LOAD 'timescaledb'", "pg.extension.missing"),
         ("BEGIN READ ONLY; CREATE TABLE t (a int)", "pg.role.readonly"),
-        ("SELECT pg_read_file('base/0/0')", "pg.data.corrupt"),
         ("CREATE DATABASE copy TEMPLATE nowhere", "pg.db.missing"),
     ],
 )

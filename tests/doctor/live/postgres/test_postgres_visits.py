@@ -36,8 +36,17 @@ def visit(project: Project, url: str) -> dict[str, Any]:
     return report
 
 
+def visit_in_time(project: Project, url: str) -> dict[str, Any]:
+    """The first visit that is not cut short because this machine has too much else to do."""
+    for _ in range(5):
+        report = visit(project, url)
+        if not any(check["status"] == "not-checked" for check in report["checks"]):
+            break
+    return report
+
+
 def first(project: Project, url: str) -> dict[str, Any]:
-    report = visit(project, url)
+    report = visit_in_time(project, url)
     assert report["findings"], report["checks"]
     finding: dict[str, Any] = report["findings"][0]
     return finding
@@ -58,7 +67,7 @@ def follow(finding: dict[str, Any], installation: Installation) -> None:
 
 
 def assert_clean(project: Project, url: str) -> None:
-    report = visit(project, url)
+    report = visit_in_time(project, url)
     assert report["findings"] == []
     assert report["status"] == "ok"
 
