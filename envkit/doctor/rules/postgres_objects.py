@@ -42,7 +42,7 @@ def database_exists(seen: Seen) -> Finding:
         r"permission denied to create (?P<what>database|role|extension)",
         r"permission denied for (?P<kind>schema|table|database|relation|sequence|function|language)"
         r" \"?(?P<name>[^\s\"']+)",
-        r"must be (?P<owner>owner|superuser|member) (?:of|to)\b",
+        r"(?<!HINT:  )must be (?P<owner>owner|superuser|member) (?:of|to)\b",
     ],
     layer="server",
 )

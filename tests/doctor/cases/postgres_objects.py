@@ -39,6 +39,8 @@ CASES = {
             told("socket", "EACCES", "[Errno 13] Permission denied"),
             log("permission denied while trying to connect to the Docker daemon socket"),
             log("bash: ./run.sh: Permission denied"),
+            log("2026-11-21 11:08:57.817 UTC [7536] HINT:  Must be superuser to create this "
+                "extension."),
         ),
     ),
     "pg.template.in-use": Case(

@@ -93,6 +93,8 @@ CASES = {
             told("postgres", "", f'connection to server at "localhost" (127.0.0.1), port 5432 '
                  f"failed: {_CLOSED}"),
             log(f"psycopg.OperationalError: {_AT}{_CLOSED}"),
+            told("postgres", "", f"{_AT}could not receive data from server: Connection reset by "
+                 "peer"),
         ),
         silent=(
             told("postgres", "", f"consuming input failed: {_CLOSED}"),
