@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Final
+from typing import Final, get_args
 
 from msgspec import Struct
 
@@ -164,8 +164,8 @@ def rule(
     texts, and returns the finding, or None if it is not one after all. Its docstring has three
     paragraphs: what is observed; ``Why:``; ``Fix:``. That is what ``envkit explain`` prints.
 
-    A symptom of the source ``envkit`` whose code is the slug needs no function: the error of ours
-    says all there is to say.
+    A symptom of the sources ``envkit`` and ``secret``, whose code is the slug, needs no function:
+    the error of ours or the verdict says all there is to say, and the rule gives its meaning.
     """
 
     def register(make: Make) -> Make:
@@ -203,7 +203,7 @@ def find(slug: str) -> Rule | None:
 def diagnose(symptom: Symptom, facts: Facts) -> Finding | None:
     """What the symptom means, by the rule that knows best; None if none knows."""
     rules = all_rules()
-    if symptom.source == "envkit":
+    if symptom.source in ("envkit", "secret"):
         return _of_ours(symptom, rules.get(symptom.code))
     candidates: list[tuple[bool, int, int, Finding]] = []
     for one in rules.values():
@@ -239,7 +239,8 @@ def _of_ours(symptom: Symptom, known: Rule | None) -> Finding:
     told, _, evidence = symptom.text.partition("\n")
     return Finding(
         slug=symptom.code,
-        severity=known.severity if known else "error",
+        severity=_severity(symptom.data.get("severity", ""))
+        or (known.severity if known else "error"),
         service=symptom.service,
         title=told,
         evidence=evidence.strip(),
@@ -252,3 +253,7 @@ def _of_ours(symptom: Symptom, known: Rule | None) -> Finding:
         source=symptom.where,
         check=symptom.check,
     )
+
+
+def _severity(said: str) -> Severity | None:
+    return next((one for one in get_args(Severity) if one == said), None)
