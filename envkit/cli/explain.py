@@ -31,7 +31,7 @@ def _complete(_context: click.Context, _parameter: click.Parameter, begun: str) 
     return [slug for slug in explanations() if slug.startswith(begun)]
 
 
-@click.command()
+@click.command(short_help="Say what a finding of the doctor means, and how to mend it.")
 @click.argument("slug", required=False, metavar="[SLUG]", shell_complete=_complete)
 @format_option
 @guarded()

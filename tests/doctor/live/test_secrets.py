@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
-from typing import TYPE_CHECKING, Any
+import tempfile
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from tests.conftest import Project
+from tests.conftest import Project
 
 _DECLARED = """
 services = ["redis"]
@@ -108,14 +109,18 @@ def test_url_of_production_is_seen(declared: Project) -> None:
     assert findings(declared)[0]["slug"] == "secret.production"
 
 
-def test_file_that_others_can_read_is_closed_by_its_command(declared: Project) -> None:
-    write_env(declared)
-    (declared.root / ".env").chmod(0o644)
-    (found,) = findings(declared)
-    assert found["slug"] == "secret.file-open"
-    command = shlex.split(found["fix"]["command"])
-    subprocess.run(command, cwd=declared.root, check=True)
-    assert findings(declared) == []
+def test_file_that_others_can_read_is_closed_by_its_command() -> None:
+    # Not below pytest's own directories, which are closed: then nobody can read the file.
+    with tempfile.TemporaryDirectory() as place:
+        open_place = Project(Path(place))
+        Path(place).chmod(0o755)
+        open_place.write("envkit.toml", _DECLARED)
+        write_env(open_place)
+        (open_place.root / ".env").chmod(0o644)
+        (found,) = findings(open_place)
+        assert found["slug"] == "secret.file-open"
+        subprocess.run(shlex.split(found["fix"]["command"]), cwd=place, check=True)
+        assert findings(open_place) == []
 
 
 def test_file_that_git_tracks_is_seen(declared: Project) -> None:
