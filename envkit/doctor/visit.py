@@ -18,7 +18,7 @@ from envkit.model import ServiceName
 
 __all__ = ["is_ci", "read_log", "visit"]
 
-_MODULES: Final = ("configuration", "endpoints")
+_MODULES: Final = ("configuration", "engine", "endpoints", "programs", "drivers", "host")
 
 
 def visit(
