@@ -20,7 +20,15 @@ from envkit.secrets import place_of
 __all__ = ["read_log", "visit"]
 
 #: In the order in which they are shown.
-_MODULES: Final = ("configuration", "secrets", "endpoints")
+_MODULES: Final = (
+    "configuration",
+    "secrets",
+    "engine",
+    "endpoints",
+    "programs",
+    "drivers",
+    "host",
+)
 
 
 def visit(

