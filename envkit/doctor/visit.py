@@ -6,17 +6,19 @@ import os
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from pkgutil import iter_modules
+from typing import Final
 
 from envkit.config import Config, load
+from envkit.doctor import reading
 from envkit.doctor.model import Facts, Report, ServiceFacts
 from envkit.doctor.probes.look import Context, Probe, look_at_all
-from envkit.doctor.symptoms import from_text
 from envkit.doctor.triage import report_of
 from envkit.errors import ConfigError, DsnMalformed
 from envkit.model import ServiceName
 
 __all__ = ["is_ci", "read_log", "visit"]
+
+_MODULES: Final = ("configuration", "endpoints")
 
 
 def visit(
@@ -58,7 +60,7 @@ def read_log(text: str) -> Report:
 
     A log in which nothing is found is incomplete, and not healthy: somebody had a reason to ask.
     """
-    report = report_of((), from_text(text), Facts())
+    report = report_of((), reading.read(text), Facts())
     if report.findings:
         return report
     return report_of((), (), Facts(), unexplained=True)
@@ -70,11 +72,9 @@ def is_ci(environ: Mapping[str, str] = os.environ) -> bool:
 
 
 def _probes() -> list[Probe]:
-    package = import_module("envkit.doctor.probes")
-    found: list[Probe] = []
-    for module in sorted(iter_modules(package.__path__), key=lambda one: one.name):
-        found += getattr(import_module(f"{package.__name__}.{module.name}"), "PROBES", ())
-    return found
+    """Those of all modules, in the order in which they are shown."""
+    package = "envkit.doctor.probes"
+    return [one for name in _MODULES for one in import_module(f"{package}.{name}").PROBES]
 
 
 def _facts_of(config: Config) -> dict[ServiceName, ServiceFacts]:

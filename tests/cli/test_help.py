@@ -31,6 +31,7 @@ Options:
 
 Commands:
   compose  Write the services as a file for Docker Compose.
+  doctor   Say what would make the tests fail, why, and what to type.
   down     Stop everything that runs for this project, whoever uses it.
   export   Print where a long-lived database on what is up can be reached.
   images   Build images of the services where no registry is reachable.
