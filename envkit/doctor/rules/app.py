@@ -7,16 +7,17 @@ from envkit.doctor.model import Finding
 
 __all__: list[str] = []
 
+_CALL = r"^(?:E\b)?\s*TypeError: (?P<callee>[\w.<>]+)\(\)"
+
 
 @rule(
     "app.signature-drift",
     texts=[
-        r"^(?:E\b)?\s*TypeError: (?P<callee>[\w.<>]+)\(\) (?P<why>got an unexpected keyword argument '\w+')",
-        r"^(?:E\b)?\s*TypeError: (?P<callee>[\w.<>]+)\(\) (?P<why>got multiple values for argument '\w+')",
-        r"^(?:E\b)?\s*TypeError: (?P<callee>[\w.<>]+)\(\) (?P<why>missing \d+ required "
-        r"(?:positional|keyword-only) arguments?: .+)",
-        r"^(?:E\b)?\s*TypeError: (?P<callee>[\w.<>]+)\(\) (?P<why>takes .+ but \d+ (?:was|were) given)",
-        r"^(?:E\b)?\s*TypeError: (?P<callee>[\w.<>]+)\(\) (?P<why>got some positional-only arguments .+)",
+        rf"{_CALL} (?P<why>got an unexpected keyword argument '\w+')",
+        rf"{_CALL} (?P<why>got multiple values for argument '\w+')",
+        rf"{_CALL} (?P<why>missing \d+ required (?:positional|keyword-only) arguments?: .+)",
+        rf"{_CALL} (?P<why>takes .+ but \d+ (?:was|were) given)",
+        rf"{_CALL} (?P<why>got some positional-only arguments .+)",
     ],
     severity="info",
     layer="tool",

@@ -115,7 +115,8 @@ CASES = {
                 "pytest",
                 "5",
                 "collected 0 items\n"
-                "test_t.py:1: PytestCollectionWarning: cannot collect test class 'TestX' because it has a __init__ constructor (from: test_t.py)",
+                "test_t.py:1: PytestCollectionWarning: cannot collect test class 'TestX' "
+                "because it has a __init__ constructor (from: test_t.py)",
             ),
         ),
         silent=(
