@@ -112,6 +112,7 @@ class Rule(Struct, frozen=True, kw_only=True):
         layer: Who speaks: of several rules that fit, the innermost wins.
         explains: Slugs, or beginnings of slugs with a dot at the end, that are consequences of
             this one where both are seen at the same service (or this one concerns none).
+        explained_by: The same from the other side: whatever else is found may have led to this.
         area: Module that it is written in.
     """
 
@@ -124,6 +125,7 @@ class Rule(Struct, frozen=True, kw_only=True):
     confidence: Confidence = "certain"
     layer: Layer
     explains: tuple[str, ...] = ()
+    explained_by: tuple[str, ...] = ()
     area: str = ""
 
     @property
@@ -157,6 +159,7 @@ def rule(
     confidence: Confidence = "certain",
     layer: Layer,
     explains: Sequence[str] = (),
+    explained_by: Sequence[str] = (),
 ) -> Callable[[Make], Make]:
     """Register a function as the rule for a slug.
 
@@ -180,6 +183,7 @@ def rule(
             confidence=confidence,
             layer=layer,
             explains=tuple(explains),
+            explained_by=tuple(explained_by),
             area=make.__module__.rpartition(".")[2],
         )
         return make
@@ -225,14 +229,20 @@ def rank(finding: Finding) -> int:
     return _RANK[known.layer] if known else max(_RANK.values())
 
 
-def explained(cause: Finding, by: Iterable[str], consequence: Finding) -> bool:
-    """Whether one finding is a consequence of another, by what a rule explains."""
+def explained(cause: Finding, consequence: Finding) -> bool:
+    """Whether one finding is a consequence of another, by what their rules say."""
     if cause.service and consequence.service and cause.service != consequence.service:
         return False
-    slug = consequence.slug
-    if slug == cause.slug and cause.service is not None:
+    if cause.slug == consequence.slug and cause.service is not None:
         return False  # seen as a whole it explains what one service sees of it, not the other way
-    return any(slug == one or (one.endswith(".") and slug.startswith(one)) for one in by)
+    its, of_it = find(cause.slug), find(consequence.slug)
+    return _among(consequence.slug, its.explains if its else ()) or _among(
+        cause.slug, of_it.explained_by if of_it else ()
+    )
+
+
+def _among(slug: str, slugs: Iterable[str]) -> bool:
+    return any(slug == one or (one.endswith(".") and slug.startswith(one)) for one in slugs)
 
 
 def _of_ours(symptom: Symptom, known: Rule | None) -> Finding:
