@@ -43,6 +43,7 @@
         ├── KeeperLost                 envkit.keeper.lost
         ├── LeaseFailed                envkit.lease.failed
         ├── LeaseLimit                 envkit.lease.limit
+        ├── SecretsUnwritable          secret.file-unwritable
         ├── DriverMissing              driver.missing
         └── ToolMissing                envkit.tool.missing
 
@@ -91,6 +92,7 @@ __all__ = [
     "PullDenied",
     "PullRateLimit",
     "RunDirUnsafe",
+    "SecretsUnwritable",
     "StartError",
     "TmpReadonly",
     "ToolMissing",
@@ -327,6 +329,10 @@ class LeaseFailed(UseError, slug="envkit.lease.failed"):
 
 class LeaseLimit(UseError, slug="envkit.lease.limit"):
     """A server has no room for one more isolated namespace."""
+
+
+class SecretsUnwritable(UseError, slug="secret.file-unwritable"):
+    """The file for secrets cannot be written, or would not be read as it is meant."""
 
 
 class DriverMissing(UseError, slug="driver.missing"):

@@ -230,6 +230,8 @@ def explained(cause: Finding, by: Iterable[str], consequence: Finding) -> bool:
     if cause.service and consequence.service and cause.service != consequence.service:
         return False
     slug = consequence.slug
+    if slug == cause.slug and cause.service is not None:
+        return False  # seen as a whole it explains what one service sees of it, not the other way
     return any(slug == one or (one.endswith(".") and slug.startswith(one)) for one in by)
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from envkit.doctor.codes import code_of, codes_in
 from envkit.doctor.model import Symptom
-from envkit.errors import EnvkitError
+from envkit.errors import EnvkitError, from_dict
 from envkit.model import ServiceName
 
 __all__ = ["from_exception", "from_text", "of_envkit"]
@@ -25,6 +25,11 @@ _CHAINED: Final = re.compile(
     r"^(?:The above exception was the direct cause|During handling of the above exception)"
 )
 _CONTINUED: Final = re.compile(r"^(?:\s+\S|DETAIL:|HINT:|CONTEXT:|connection to server)")
+# How errors of ours print themselves: observed [slug], the detail indented, an arrow and the hint.
+_OURS: Final = re.compile(
+    r"^(?:error: |[\w.]*\b[A-Z]\w+: )?(?P<told>\S.*?) \[(?P<slug>[a-z0-9.-]+)\]$"
+)
+_HINT: Final = re.compile(r"^ {0,2}(?:→|->) (?P<hint>\S.*)$")
 _MOST_CONTINUED: Final = 4
 _LONGEST_LINE: Final = 2000
 
@@ -113,6 +118,10 @@ def from_text(text: str, *, name: str = "line", first_block: int = 1) -> list[Sy
                 break
             whole.append(further)
         said = "\n".join(whole)
+        ours = _OURS.match(line)
+        if ours and from_dict({"slug": ours["slug"]}).slug == ours["slug"]:
+            found.append(_read_ours(ours, lines[number:], f"{name} {number}", first_block + block))
+            continue
         for source, code in codes_in(line) or [("log", "")]:
             found.append(
                 Symptom(
@@ -124,6 +133,26 @@ def from_text(text: str, *, name: str = "line", first_block: int = 1) -> list[Sy
                 )
             )
     return found
+
+
+def _read_ours(ours: re.Match[str], after: Sequence[str], where: str, block: int) -> Symptom:
+    """What an error of ours printed of itself."""
+    said, hint = [ours["told"]], ""
+    for line in after:
+        told = _HINT.match(line)
+        if told:
+            hint = told["hint"]
+        if told or not line.startswith("    "):
+            break
+        said.append(line[4:])
+    return Symptom(
+        source="envkit",
+        code=ours["slug"],
+        text="\n".join(said),
+        where=where,
+        block=block,
+        data={"hint": hint},
+    )
 
 
 def _blocks(lines: Sequence[str]) -> Iterator[int]:

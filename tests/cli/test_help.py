@@ -40,6 +40,7 @@ Commands:
   logs     Print the logs of a service's servers.
   prune    Remove what dead runs left behind; never what a living one uses.
   run      Run one command with fresh services in its environment.
+  secrets  Look at the declared secrets, and make missing ones.
   shell    Open psql, redis-cli or a ClickHouse prompt.
   status   Show what is running for this project, and why that way.
   up       Start services and keep them up until `envkit down`.
