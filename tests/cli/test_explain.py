@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from inline_snapshot import snapshot
 
+from envkit.errors import by_slug
+
 if TYPE_CHECKING:
     from tests.conftest import Project
 
@@ -34,16 +36,10 @@ def test_slug_may_be_copied_with_its_brackets(project: Project) -> None:
     assert project.shown("explain", "[net.refused]") == project.shown("explain", "net.refused")
 
 
-def test_error_without_a_rule_says_what_it_is(project: Project) -> None:
-    assert project.shown("explain", "envkit.usage") == snapshot("""\
-exit code 0
--- stdout
-envkit.usage (error)
-A command or call was given something it cannot take.
-
-Said by: envkit
--- stderr
-""")
+def test_every_error_of_ours_is_explained(project: Project) -> None:
+    told = json.loads(project.envkit("explain", "--format", "json").stdout)
+    what = {one["slug"]: one["what"] for one in told["slugs"]}
+    assert [slug for slug in by_slug() if not what.get(slug)] == []
 
 
 def test_beginning_lists_what_begins_so(project: Project) -> None:

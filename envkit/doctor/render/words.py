@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from msgspec import structs
 
 from envkit.doctor.model import Check, CheckStatus, Confidence, Finding, Fix, Report, Severity
-from envkit.redact import printable, without_passwords
+from envkit.redact import printable, redacted
 
 __all__ = [
     "Place",
@@ -166,7 +166,7 @@ def _clean(finding: Finding) -> Finding:
 def _text(text: str) -> str:
     # Bytes that were no UTF-8 are lone surrogates here, which no output can carry.
     whole = text.encode("utf-8", "backslashreplace").decode().replace("\r\n", "\n")
-    safe = printable(without_passwords(whole)).expandtabs(4).strip("\n")
+    safe = printable(redacted(whole)).expandtabs(4).strip("\n")
     return _INVISIBLE.sub(lambda match: match[0].encode("unicode_escape").decode(), safe)
 
 
