@@ -36,7 +36,7 @@ def _complete(_context: click.Context, _parameter: click.Parameter, begun: str) 
 @format_option
 @guarded()
 def explain(slug: str | None, output: str) -> None:
-    """Say what a finding of the doctor means, why it happens and how to mend it.
+    """Say what a finding of the doctor means, and how to mend it.
 
     SLUG is the name in brackets, such as net.refused, or the beginning of several, such as net.
     All are listed if none is named.
