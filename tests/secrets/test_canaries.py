@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import re
@@ -31,6 +32,7 @@ CANARIES = {
     "backslash": "kAnBa1\\n\\\\x\\kAnBb2",
     "url": "kAnXa1@:/?#[]&=+kAnXb2",
 }
+CANARIES["everything"] = "".join(CANARIES.values()).replace("kAnNa1", "kAnEa1")
 WORD = re.compile(r"kAn[A-Z][ab][12]")
 
 
@@ -65,7 +67,7 @@ NOWHERE = { generate = false }
 """
 
 
-@pytest.fixture(params=CANARIES)
+@pytest.fixture(params=["everything", "percent"])
 def planted(request: pytest.FixtureRequest, project: Project) -> tuple[Project, dict[str, str]]:
     """A project with one canary wherever a secret can be, and the environment for it."""
     value = CANARIES[request.param]
@@ -117,27 +119,23 @@ def test_no_command_shows_a_declared_secret(planted: tuple[Project, dict[str, st
 
 
 @pytest.mark.parametrize("service", ["postgres", "redis", "clickhouse"])
-def test_no_failure_to_attach_shows_the_password(
-    planted: tuple[Project, dict[str, str]], service: str
-) -> None:
-    project, environ = planted
-    value = environ["IN_ENVIRONMENT"]
+def test_no_failure_to_attach_shows_the_password(project: Project, service: str) -> None:
+    quotes, percent, newline, unicode, backslash, url_like, _ = CANARIES.values()
     scheme = {"postgres": "postgresql", "redis": "redis", "clickhouse": "http"}[service]
     port = closed_port()
     urls = [
-        f"{scheme}://me:{quoted(value)}@127.0.0.1:{port}/0",
-        f"{scheme}://me:{value}@127.0.0.1:{port}/0",
-        f"{scheme}//me:{value}@127.0.0.1:{port}/0",
-        f"{scheme}://127.0.0.1:{port}/0?password={quoted(value)}",
-        f"{scheme}://me:{quoted(value)}@db.prod.acme.dev/0",
-        f"'{scheme}://me:{quoted(value)}@127.0.0.1:{port}/0'",
+        f"{scheme}://me:{quoted(newline)}@127.0.0.1:{port}/0",
+        f"{scheme}://me:{quoted(unicode)}@db.prod.acme.dev/0",
+        f"{scheme}://me:{percent}@127.0.0.1:{port}/0",
+        f"{scheme}://me:{url_like}@127.0.0.1:{port}/0",
+        f"{scheme}//me:{backslash}@127.0.0.1:{port}/0",
+        f"{scheme}://127.0.0.1:{port}/0?password={quoted(quotes)}",
+        f"'{scheme}://me:{quoted(quotes)}@127.0.0.1:{port}/0'",
     ]
     shown = {}
-    for url in urls:
-        name = f"ENVKIT_{service.upper()}_URL"
-        for command in (["up", service], ["run", service, "--", "true"]):
-            environ[name] = url
-            shown[url, command[0]] = said(project, *command, **environ)
+    for number, url in enumerate(urls):
+        command = ["up", service] if number % 2 else ["run", service, "--", "true"]
+        shown[url] = said(project, *command, **{f"ENVKIT_{service.upper()}_URL": url})
     assert {key: text for key, text in shown.items() if traces(text)} == {}
     assert all("error" in text for text in shown.values())
 
@@ -233,7 +231,7 @@ def test_no_pytest_run_that_cannot_attach_shows_a_secret(
     assert traces(done.stdout + done.stderr) == set()
 
 
-@pytest.fixture(params=["quotes", "percent", "unicode", "url"])
+@pytest.fixture(params=["quotes", "percent", "unicode"])
 def guarded_redis(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Foreign, str]]:
     """A Redis of somebody else's whose password is a canary."""
     value = CANARIES[request.param]
@@ -245,9 +243,12 @@ def guarded_redis(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tu
 def written_below(places: Mapping[str, Path]) -> dict[str, set[str]]:
     found = {}
     for place in places.values():
-        for path in place.rglob("*") if place.exists() else ():
-            if path.is_file() and (trace := traces(path.read_bytes().decode(errors="replace"))):
-                found[str(path)] = trace
+        # os.walk passes over what others remove meanwhile.
+        for directory, _, files in os.walk(place):
+            for path in (Path(directory, name) for name in files):
+                with contextlib.suppress(OSError):
+                    if trace := traces(path.read_bytes().decode(errors="replace")):
+                        found[str(path)] = trace
     return found
 
 
