@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct, convert, field
 
@@ -19,8 +19,9 @@ from envkit.config.environment import ENVIRONMENT, read_environment
 from envkit.config.location import configuration_in, find_root, locate
 from envkit.config.tables import read_file
 from envkit.config.targets import with_targets
-from envkit.config.values import KEYS, Values, Wrong, backends
+from envkit.config.values import KEYS, Key, Values, Wrong, backends
 from envkit.config.wording import KeyPath, nearest, quoted, show
+from envkit.declared import Category, Secret
 from envkit.errors import ConfigInvalid, UsageError
 from envkit.model import SERVICES, Settings
 
@@ -37,6 +38,10 @@ __all__ = [
     "read_document",
     "show",
 ]
+
+
+# Of the file, and no part of `Settings`.
+_DECLARATIONS: Final = ("env_files", "secret_dirs", "secrets", "categories")
 
 
 class Overrides(Struct, frozen=True, kw_only=True):
@@ -57,14 +62,23 @@ class Config(Struct, frozen=True, kw_only=True):
     """Settings, and where each of them comes from.
 
     Attributes:
+        env_files: As written: relative to the root, or absolute.
+        secret_dirs: Directories with a file for each secret; as written, too.
+        secrets: What ``[tool.envkit.secrets]`` declares, by name.
+        categories: What ``[tool.envkit.categories]`` declares, by name.
         origins: Dotted key to ``pyproject.toml:12``, ``ENVKIT_BACKEND``, ``--backend`` or
             ``default``. Backends appear one a service (``backend.redis``). A URL that the field's
-            usual variables give has the name of the variable (``DATABASE_URL``).
+            usual variables give has the name of the variable (``DATABASE_URL``). Declarations
+            appear one a name (``secrets.JWT_SECRET``).
         file: The file that holds envkit's tables, if there is one.
     """
 
     settings: Settings
     root: Path
+    env_files: tuple[str, ...] = (".env",)
+    secret_dirs: tuple[str, ...] = ("/run/secrets",)
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
+    categories: Mapping[str, Category] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
     file: Path | None = None
 
@@ -97,6 +111,7 @@ def load(
     values |= read_environment(environ) | _read_overrides(overrides or Overrides())
     origins = {".".join(key): "default" for key, reader in KEYS.items() if reader is not None}
     origins |= {".".join(key): origin for key, (_, origin) in values.items()}
+    declared = {key: values.pop(key)[0] for key in list(values) if key[0] in _DECLARATIONS}
     settings = with_targets(_settings(values, root, environ), environ)
     named = ((service, settings.of(service)) for service in SERVICES)
     origins |= {f"{service}.url": table.url_origin for service, table in named if table.url}
@@ -105,7 +120,18 @@ def load(
         root=root,
         origins=origins,
         file=None if document is None else document.path,
+        **_declarations(declared),
     )
+
+
+def _declarations(declared: Mapping[Key, Any]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for (first, *rest), value in declared.items():
+        if rest:
+            fields.setdefault(first, {})[rest[0]] = value
+        else:
+            fields[first] = value
+    return fields
 
 
 def _read_overrides(overrides: Overrides) -> Values:

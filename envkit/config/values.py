@@ -15,6 +15,7 @@ from envkit.errors import ConfigInvalid
 from envkit.model import SERVICES, BackendChoice, ServiceName
 
 __all__ = [
+    "HOUR",
     "KEYS",
     "Key",
     "Reader",
@@ -22,7 +23,12 @@ __all__ = [
     "Wrong",
     "backend",
     "backends",
+    "boolean",
+    "duration",
     "keys_of",
+    "line",
+    "lines",
+    "one_of",
     "reference",
     "server_setting",
     "split",
@@ -115,7 +121,7 @@ def split(text: str) -> list[str]:
     return [part for part in (piece.strip() for piece in text.split(",")) if part]
 
 
-def _duration(longest: float, *, zero: bool, example: str) -> Reader:
+def duration(longest: float, *, zero: bool, example: str) -> Reader:
     least = "0 s or more" if zero else "more than 0 s"
     expected = (
         'a duration such as "250ms", "30s", "5m" or "1h", or a number of seconds,'
@@ -165,7 +171,7 @@ def _text(pattern: str, expected: str, example: str) -> Reader:
 
 
 _directory: Final = _text(_ONE_LINE, "the path of a directory", '"/dev/shm"')
-_line: Final = _text(_ONE_LINE, "a string of one line, without NUL", '"one line"')
+line: Final = _text(_ONE_LINE, "a string of one line, without NUL", '"one line"')
 reference: Final = _text(
     rf"({'|'.join(SERVICES)})\.({'|'.join(_ENDPOINT_FIELDS)})",
     f'"service.field" with a service of {", ".join(SERVICES)}'
@@ -176,7 +182,7 @@ reference: Final = _text(
 
 def server_setting(value: object) -> object:
     if isinstance(value, str):
-        return _line(value)
+        return line(value)
     if isinstance(value, int) and -(2**63) <= value < 2**63:
         return value
     if isinstance(value, float) and value - value == 0:  # neither infinite nor not-a-number
@@ -205,7 +211,7 @@ def _url(value: object) -> str:
     raise Wrong(value, "a URL", '"postgresql://user@localhost/test"')
 
 
-def _one_of(*words: str) -> Reader:
+def one_of(*words: str) -> Reader:
     def read(value: object) -> str:
         if value not in words:
             guess = nearest(value, words) if isinstance(value, str) else None
@@ -225,9 +231,25 @@ def _targets(value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
+def lines(what: str, example: str, *, repeated: bool = False) -> Reader:
+    """A list of strings of one line each, none of them empty."""
+
+    def read(value: object) -> tuple[str, ...]:
+        if not isinstance(value, list):
+            raise Wrong(value, f"a list such as {example}", example)
+        for index, item in enumerate(value):
+            if not isinstance(item, str) or not re.fullmatch(_ONE_LINE, item) or not item.strip():
+                raise Wrong(item, f"{what}: a string of one line", example, at=(index,))
+            if item in value[:index] and not repeated:
+                raise Wrong(item, "each once", example, at=(index,))
+        return tuple(value)
+
+    return read
+
+
 # Durations beyond these are slips of the keyboard, and some timers of the kernel overflow.
 _WEEK: Final = 7 * 24 * 3600.0
-_HOUR: Final = 3600.0
+HOUR: Final = 3600.0
 
 _OF_A_SERVICE: Final[dict[str, Reader | None]] = {
     "version": version,
@@ -240,18 +262,23 @@ _OF_A_SERVICE: Final[dict[str, Reader | None]] = {
 }
 
 #: Every key with a name of its own, in the order in which messages list them. The names below
-#: ``env`` and ``settings`` are the user's, so these have no reader here.
+#: ``env``, ``settings``, ``secrets`` and ``categories`` are the user's, so these have no reader
+#: here.
 KEYS: Final[dict[Key, Reader | None]] = {
     ("services",): services,
     **{("backend", service): backend for service in SERVICES},
-    ("linger",): _duration(_WEEK, zero=True, example='"30s"'),
-    ("start_timeout",): _duration(_HOUR, zero=False, example='"60s"'),
+    ("linger",): duration(_WEEK, zero=True, example='"30s"'),
+    ("start_timeout",): duration(HOUR, zero=False, example='"60s"'),
     ("data_dir",): _directory,
     ("env",): None,
     ("export_env",): boolean,
-    ("docker", "pull"): _one_of("missing", "always", "never"),
+    ("env_files",): lines("the path of a file", '[".env"]'),
+    ("secret_dirs",): lines("the path of a directory", '["/run/secrets"]'),
+    ("secrets",): None,
+    ("categories",): None,
+    ("docker", "pull"): one_of("missing", "always", "never"),
     ("docker", "registry"): _registry,
-    ("docker", "reaper"): _one_of("keeper", "ryuk"),
+    ("docker", "reaper"): one_of("keeper", "ryuk"),
     ("attach", "allow"): _targets,
     **{
         (service, name): reader

@@ -9,7 +9,7 @@ from typing import Final
 
 from envkit.doctor.model import Source
 
-__all__ = ["code_of", "codes_in"]
+__all__ = ["code_of", "codes_in", "routine_of"]
 
 # Names of psycopg's classes (https://www.psycopg.org/psycopg3/docs/api/errors.html) and asyncpg's
 # (asyncpg/exceptions/__init__.py), without the "Error" that asyncpg puts at the end of most.
@@ -26,6 +26,8 @@ _POSTGRES: Final = {
     "OutOfMemory": "53200",
     "InsufficientPrivilege": "42501",
     "ObjectInUse": "55006",
+    "InvalidSchemaName": "3F000",
+    "FeatureNotSupported": "0A000",
     "LockNotAvailable": "55P03",
     "UndefinedTable": "42P01",
     "UndefinedColumn": "42703",
@@ -64,7 +66,10 @@ _REDIS_SAID: Final = re.compile(
     rf"(?:\(error\)|\bReplyError:|\bResponseError:|\bRefused:) ({'|'.join(_WORDS)}) \w"
     r"|\b(?:redis|valkey)\.exceptions\.(\w+)"
 )
-_SQLSTATE: Final = re.compile(r"\bSQLSTATE\W{1,3}([0-9A-Z]{5})\b")
+# Of pgx and others; pg8000, which shows the fields of the message as a dict; node-postgres.
+_SQLSTATE: Final = re.compile(
+    r"\bSQLSTATE\W{1,3}([0-9A-Z]{5})\b|'C': '([0-9A-Z]{5})'|\bcode: '(?=\w*\d)([0-9A-Z]{5})'"
+)
 _CLASS: Final = re.compile(r"\b(?:psycopg2?\.errors\.|asyncpg\.exceptions\.(?:_base\.)?)(\w+)")
 # As the server and its own client say it, clickhouse-driver (whose own errors have no DB::),
 # clickhouse-connect, clickhouse-go, and the header of an HTTP answer.
@@ -94,7 +99,7 @@ def code_of(error: BaseException) -> tuple[Source, str]:
     module, name = type(error).__module__.partition(".")[0], type(error).__name__
     sqlstate = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
     if module in ("psycopg", "psycopg2", "asyncpg", "pg8000"):
-        return "postgres", str(sqlstate or "")
+        return "postgres", str(sqlstate or _fields_of(error).get("C") or "")
     if module in ("redis", "valkey", "coredis", "aioredis") or name == "Refused":
         word = _FIRST_WORD.match(f"{getattr(error, 'status_code', '')} {error}".lstrip())
         word = word or _FIRST_WORD.match(str(error))
@@ -123,9 +128,34 @@ def _clickhouse(error: BaseException) -> str:
     return str(number) if isinstance(number, int) and number > 0 else ""
 
 
+def routine_of(error: BaseException) -> str:
+    """Which function of the Postgres server reported it, as far as the driver tells.
+
+    It tells causes apart that have one SQLSTATE, whatever language the message is in.
+    """
+    diagnostics = getattr(error, "diag", None)  # psycopg, psycopg2
+    found = (
+        getattr(diagnostics, "source_function", None)
+        or getattr(error, "server_source_function", None)  # asyncpg
+        or _fields_of(error).get("R")
+    )
+    return str(found or "")
+
+
+def _fields_of(error: BaseException) -> dict[str, str]:
+    """What pg8000 hands on: the fields of the message by their letters.
+
+    https://www.postgresql.org/docs/current/protocol-error-fields.html
+    """
+    fields = error.args[0] if error.args else None
+    return fields if isinstance(fields, dict) else {}
+
+
 def codes_in(text: str) -> list[tuple[Source, str]]:
     """All codes that a text names."""
-    found: list[tuple[Source, str]] = [("postgres", m[1]) for m in _SQLSTATE.finditer(text)]
+    found: list[tuple[Source, str]] = [
+        ("postgres", next(filter(None, m.groups()))) for m in _SQLSTATE.finditer(text)
+    ]
     for match in _CLASS.finditer(text):
         code = _POSTGRES.get(match[1]) or _POSTGRES.get(match[1].removesuffix("Error"))
         if code:

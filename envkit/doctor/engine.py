@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Final
+from typing import Final, get_args
 
 from msgspec import Struct
 
@@ -112,6 +112,7 @@ class Rule(Struct, frozen=True, kw_only=True):
         layer: Who speaks: of several rules that fit, the innermost wins.
         explains: Slugs, or beginnings of slugs with a dot at the end, that are consequences of
             this one where both are seen at the same service (or this one concerns none).
+        explained_by: The same from the other side: whatever else is found may have led to this.
         area: Module that it is written in.
     """
 
@@ -124,6 +125,7 @@ class Rule(Struct, frozen=True, kw_only=True):
     confidence: Confidence = "certain"
     layer: Layer
     explains: tuple[str, ...] = ()
+    explained_by: tuple[str, ...] = ()
     area: str = ""
 
     @property
@@ -157,6 +159,7 @@ def rule(
     confidence: Confidence = "certain",
     layer: Layer,
     explains: Sequence[str] = (),
+    explained_by: Sequence[str] = (),
 ) -> Callable[[Make], Make]:
     """Register a function as the rule for a slug.
 
@@ -164,8 +167,8 @@ def rule(
     texts, and returns the finding, or None if it is not one after all. Its docstring has three
     paragraphs: what is observed; ``Why:``; ``Fix:``. That is what ``envkit explain`` prints.
 
-    A symptom of the source ``envkit`` whose code is the slug needs no function: the error of ours
-    says all there is to say.
+    A symptom of the sources ``envkit`` and ``secret``, whose code is the slug, needs no function:
+    the error of ours or the verdict says all there is to say, and the rule gives its meaning.
     """
 
     def register(make: Make) -> Make:
@@ -180,6 +183,7 @@ def rule(
             confidence=confidence,
             layer=layer,
             explains=tuple(explains),
+            explained_by=tuple(explained_by),
             area=make.__module__.rpartition(".")[2],
         )
         return make
@@ -203,7 +207,7 @@ def find(slug: str) -> Rule | None:
 def diagnose(symptom: Symptom, facts: Facts) -> Finding | None:
     """What the symptom means, by the rule that knows best; None if none knows."""
     rules = all_rules()
-    if symptom.source == "envkit":
+    if symptom.source in ("envkit", "secret"):
         return _of_ours(symptom, rules.get(symptom.code))
     candidates: list[tuple[bool, int, int, Finding]] = []
     for one in rules.values():
@@ -225,19 +229,28 @@ def rank(finding: Finding) -> int:
     return _RANK[known.layer] if known else max(_RANK.values())
 
 
-def explained(cause: Finding, by: Iterable[str], consequence: Finding) -> bool:
-    """Whether one finding is a consequence of another, by what a rule explains."""
+def explained(cause: Finding, consequence: Finding) -> bool:
+    """Whether one finding is a consequence of another, by what their rules say."""
     if cause.service and consequence.service and cause.service != consequence.service:
         return False
-    slug = consequence.slug
-    return any(slug == one or (one.endswith(".") and slug.startswith(one)) for one in by)
+    if cause.slug == consequence.slug and cause.service is not None:
+        return False  # seen as a whole it explains what one service sees of it, not the other way
+    its, of_it = find(cause.slug), find(consequence.slug)
+    return _among(consequence.slug, its.explains if its else ()) or _among(
+        cause.slug, of_it.explained_by if of_it else ()
+    )
+
+
+def _among(slug: str, slugs: Iterable[str]) -> bool:
+    return any(slug == one or (one.endswith(".") and slug.startswith(one)) for one in slugs)
 
 
 def _of_ours(symptom: Symptom, known: Rule | None) -> Finding:
     told, _, evidence = symptom.text.partition("\n")
     return Finding(
         slug=symptom.code,
-        severity=known.severity if known else "error",
+        severity=_severity(symptom.data.get("severity", ""))
+        or (known.severity if known else "error"),
         service=symptom.service,
         title=told,
         evidence=evidence.strip(),
@@ -250,3 +263,7 @@ def _of_ours(symptom: Symptom, known: Rule | None) -> Finding:
         source=symptom.where,
         check=symptom.check,
     )
+
+
+def _severity(said: str) -> Severity | None:
+    return next((one for one in get_args(Severity) if one == said), None)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import structs
 
-from envkit.doctor.engine import diagnose, explained, find, rank
+from envkit.doctor.engine import diagnose, explained, rank
 from envkit.doctor.model import Check, CheckStatus, Facts, Finding, Report, ReportStatus, Symptom
 
 __all__ = ["findings_of", "report_of"]
@@ -32,11 +32,9 @@ def _folded(found: Sequence[tuple[Finding, int]]) -> tuple[Finding, ...]:
         for other, (cause, its_block) in enumerate(found):
             if other == index or _leads_to(parents, other, index):
                 continue
-            known = find(cause.slug)
-            by_rule = known is not None and explained(cause, known.explains, finding)
             # In one traceback or failed test the innermost one that spoke is the cause.
             by_place = bool(block) and block == its_block and rank(cause) < rank(finding)
-            if by_rule or by_place:
+            if by_place or explained(cause, finding):
                 parents[index] = other
                 break
     folded: dict[int, list[int]] = {}
