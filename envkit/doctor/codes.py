@@ -119,15 +119,6 @@ def code_of(error: BaseException) -> tuple[Source, str]:
     return "python", name
 
 
-def _clickhouse(error: BaseException) -> str:
-    """The innermost code: of what was passed on, not of who passed it on."""
-    numbers = _CLICKHOUSE_CODE.findall(str(error))
-    number = getattr(error, "code", None)
-    if numbers:
-        return str(numbers[-1])
-    return str(number) if isinstance(number, int) and number > 0 else ""
-
-
 def routine_of(error: BaseException) -> str:
     """Which function of the Postgres server reported it, as far as the driver tells.
 
@@ -149,6 +140,15 @@ def _fields_of(error: BaseException) -> dict[str, str]:
     """
     fields = error.args[0] if error.args else None
     return fields if isinstance(fields, dict) else {}
+
+
+def _clickhouse(error: BaseException) -> str:
+    """The innermost code: of what was passed on, not of who passed it on."""
+    numbers = _CLICKHOUSE_CODE.findall(str(error))
+    number = getattr(error, "code", None)
+    if numbers:
+        return str(numbers[-1])
+    return str(number) if isinstance(number, int) and number > 0 else ""
 
 
 def codes_in(text: str) -> list[tuple[Source, str]]:

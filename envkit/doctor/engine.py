@@ -219,7 +219,9 @@ def diagnose(symptom: Symptom, facts: Facts) -> Finding | None:
         if found is not None:
             length = len(match[0]) if match else 0
             # Structured codes before text; who speaks from further in; who understood more of it.
-            candidates.append((not by_code, _RANK[one.layer], -length, found))
+            # An errno is only the socket's word: whoever names its owner beside it knows more.
+            sure = by_code and symptom.source != "socket"
+            candidates.append((not sure, _RANK[one.layer], -length, found))
     return min(candidates, key=lambda one: one[:3])[3] if candidates else None
 
 

@@ -228,7 +228,7 @@ def exited(seen: Seen) -> Finding | None:
     Fix: Read the end of its log: docker logs NAME.
     """
     code = seen.get("code") or seen.get("code2")
-    if code in ("0", "137"):
+    if code in ("0", "137") or "exec format error" in seen.symptom.text:
         return None
     name = next(filter(None, (seen.get(f"name{n}") for n in ("", "2", "3", "4"))), "")
     return seen.finding(

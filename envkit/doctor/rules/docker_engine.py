@@ -304,11 +304,11 @@ def lost(seen: Seen) -> Finding:
 @rule(
     "docker.engine.refused",
     texts=[
-        r"Error response from daemon:(?! *(?:No such container|network \S+ not found))",
-        r"\d{3} (?:Client|Server) Error for http\+docker://\S+: (?!Not Found)",
+        r"from daemon:(?! *(?:No such container|network \S+ not found))",
+        r"Error for http\+docker:(?!//\S+: Not Found)",
     ],
-    # What the engine says in words that another rule knows is that rule's.
-    layer="tool",
+    # What the engine says in words that any other rule knows is that rule's.
+    layer="host",
     confidence="guess",
 )
 def refused(seen: Seen) -> Finding:

@@ -189,8 +189,6 @@ def shutting_down(seen: Seen) -> Finding | None:
 
 @rule(
     "pg.state.init-race",
-    source="host",
-    codes=["PG_CLOSED_UNASKED"],
     texts=[
         # While connecting only; later on these words are no evidence for anything.
         r"connection to server at \"(?P<host>[^\"]+)\"[^\n]*, port (?P<port>\d+) failed: "

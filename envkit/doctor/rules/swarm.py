@@ -12,7 +12,7 @@ __all__: list[str] = []
     "swarm.no-node",
     texts=[
         r"no suitable node \((?P<why>[^)]+)\)",
-        r"no suitable node\b(?! \()",
+        r"no suitable node\s*$",
         r"Unable to find a node that satisfies the following conditions",
         r"no resources available to schedule container",
     ],
