@@ -40,7 +40,6 @@ CASES = {
                 "ModuleNotFoundError: No module named 'tests'",
                 data={"module": "tests"},
             ),
-            log("ModuleNotFoundError: No module named 'distutils'"),
         ),
         silent=(
             log("ModuleNotFoundError: No module named 'clickhouse_driver'"),
