@@ -77,7 +77,7 @@ def module_missing(seen: Seen) -> Finding | None:
     source="host",
     codes=["ENCODING"],
     texts=[
-        r"'(?P<codec>charmap|cp125\d|cp437|cp850|cp932|cp936|gbk|ascii|latin-1)' codec can't "
+        r"'(?P<codec>charmap|cp125\d|cp437|cp850|cp932|cp936|gbk|ascii)' codec can't "
         r"(?:en|de)code",
         r"UnicodeEncodeError: '(?P<codec2>[\w-]+)' codec can't encode .*surrogates not allowed",
     ],
@@ -101,4 +101,6 @@ def encoding(seen: Seen) -> Finding | None:
         fix='run with PYTHONUTF8=1, or say encoding="utf-8" in the code',
         command="export PYTHONUTF8=1",
         severity="warning" if seen.symptom.code == "ENCODING" else None,
+        # Code that asks for ASCII by name fails with the same words.
+        confidence="guess" if codec == "ascii" and not seen.symptom.code else None,
     )
