@@ -288,6 +288,7 @@ def interrupted(seen: Seen) -> Finding:
     several = count != "1"
     return seen.finding(
         title=f"{count} error{'s' if several else ''} during collection, so no test ran",
-        cause="each error has its own cause, listed above it" if several else "see the error above",
+        cause=seen.get("errors")
+        or ("each error has its own cause, listed above it" if several else "see the error above"),
         fix="mend each; pytest --continue-on-collection-errors runs what could be collected",
     )
