@@ -15,7 +15,7 @@ from msgspec import Struct, field
 from envkit.errors import DsnMalformed
 from envkit.model import ServiceName
 
-__all__ = ["FORMS", "Dsn", "Form", "compose", "is_lease", "read", "seen"]
+__all__ = ["FORMS", "Dsn", "Form", "compose", "flaw", "is_lease", "read", "seen"]
 
 
 class Form(Struct, frozen=True, kw_only=True):
@@ -150,15 +150,42 @@ def read(service: ServiceName, text: str, origin: str) -> Dsn:
     Raises:
         DsnMalformed: It cannot be understood, or is another service's.
     """
-    return _Reader(service, text, origin).read()
+    try:
+        return _Reader(service, text).read()
+    except _Flaw as found:
+        raise DsnMalformed(
+            f"{origin} cannot be used for {FORMS[service].title}: {found.what} "
+            f"(it reads {seen(text.strip())!r})",
+            hint=found.hint,
+        ) from None
+
+
+def flaw(service: ServiceName, text: str) -> str:
+    """What keeps `read` from understanding a URL with a scheme of that service's; empty if nothing.
+
+    Nothing in it comes from the URL.
+    """
+    try:
+        _Reader(service, text).read()
+    except _Flaw as found:
+        return found.what
+    return ""
+
+
+class _Flaw(Exception):
+    """What is wrong with a URL, and what to do about it."""
+
+    def __init__(self, what: str, hint: str) -> None:
+        super().__init__(what)
+        self.what = what
+        self.hint = hint
 
 
 class _Reader:
-    def __init__(self, service: ServiceName, text: str, origin: str) -> None:
+    def __init__(self, service: ServiceName, text: str) -> None:
         self.service = service
         self.form = FORMS[service]
         self.text = text.strip()
-        self.origin = origin
 
     def read(self) -> Dsn:
         scheme, rest = self._scheme()
@@ -289,11 +316,7 @@ class _Reader:
         self._wrong("it names no host", f"write it like {self.form.example}{socket}")
 
     def _wrong(self, what: str, hint: str) -> NoReturn:
-        raise DsnMalformed(
-            f"{self.origin} cannot be used for {self.form.title}: {what} "
-            f"(it reads {seen(self.text)!r})",
-            hint=hint,
-        ) from None
+        raise _Flaw(what, hint) from None
 
 
 def seen(text: str) -> str:

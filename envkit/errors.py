@@ -43,6 +43,7 @@
         ├── KeeperLost                 envkit.keeper.lost
         ├── LeaseFailed                envkit.lease.failed
         ├── LeaseLimit                 envkit.lease.limit
+        ├── SecretsUnwritable          secret.file-unwritable
         ├── DriverMissing              driver.missing
         └── ToolMissing                envkit.tool.missing
 
@@ -52,6 +53,7 @@ data (`EnvkitError.as_dict`) and is raised there as the same class (`from_dict`)
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 __all__ = [
@@ -90,6 +92,7 @@ __all__ = [
     "PullDenied",
     "PullRateLimit",
     "RunDirUnsafe",
+    "SecretsUnwritable",
     "StartError",
     "TmpReadonly",
     "ToolMissing",
@@ -98,10 +101,16 @@ __all__ = [
     "UsageError",
     "UseError",
     "VersionUnavailable",
+    "by_slug",
     "from_dict",
 ]
 
 _BY_SLUG: Final[dict[str, type[EnvkitError]]] = {}
+
+
+def by_slug() -> Mapping[str, type[EnvkitError]]:
+    """All kinds of errors that have a slug of their own."""
+    return _BY_SLUG
 
 
 class EnvkitError(Exception):
@@ -320,6 +329,10 @@ class LeaseFailed(UseError, slug="envkit.lease.failed"):
 
 class LeaseLimit(UseError, slug="envkit.lease.limit"):
     """A server has no room for one more isolated namespace."""
+
+
+class SecretsUnwritable(UseError, slug="secret.file-unwritable"):
+    """The file for secrets cannot be written, or would not be read as it is meant."""
 
 
 class DriverMissing(UseError, slug="driver.missing"):

@@ -259,15 +259,19 @@ def real_clickhouse(_envkit_lease: TestLease) -> ClickHouseHandle:
 
 
 @pytest.fixture
-def isolated_env(real_services: Services) -> Iterator[dict[str, str]]:
+def isolated_env(
+    request: pytest.FixtureRequest, real_services: Services
+) -> Iterator[dict[str, str]]:
     """This test's services in ``os.environ``, which is as it was again afterwards.
 
-    That goes for whatever else the test changes in it, too.
+    That goes for whatever else the test changes in it, too. Declared secrets that are missing and
+    that envkit may make have values of this test's own.
     """
     from envkit.pytest_run import environment_of, restored_environment, shown_variables
 
-    with restored_environment(), environment_of(real_services):
-        yield shown_variables(real_services)
+    made_secrets = _run(request.config).made_secrets()
+    with restored_environment(), environment_of(real_services), made_secrets as made:
+        yield shown_variables(real_services) | made
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,8 @@ from envkit.api import ADMIN_URLS, Services, misleading
 from envkit.errors import EnvkitError, KeeperLost, UnavailableError, from_dict
 from envkit.keeper.client import Client, connect
 from envkit.model import SERVICES, ServiceName, ServiceStatus, Settings, as_builtins
-from envkit.redact import one_line, printable, without_passwords
+from envkit.redact import conceal, conceal_later, one_line, printable, redacted
+from envkit.secrets import for_one_test, values_to_conceal
 
 __all__ = [
     "Run",
@@ -83,11 +84,15 @@ def environment_of(services: Services) -> Iterator[None]:
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        _restore(before)
+
+
+def _restore(variables: dict[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 @contextmanager
@@ -172,6 +177,7 @@ class Run:
             )
         except EnvkitError as error:
             raise pytest.UsageError(_words(error)) from None
+        conceal_later(lambda: values_to_conceal(self._loaded, os.environ))
 
     @property
     def services(self) -> set[ServiceName]:
@@ -283,6 +289,18 @@ class Run:
                 with suppress(KeeperLost):  # then it is gone already
                     client.release(lease.id)
 
+    @contextmanager
+    def made_secrets(self) -> Iterator[dict[str, str]]:
+        """Values for declared secrets that are nowhere, in ``os.environ`` for a ``with`` block."""
+        made = for_one_test(self._loaded, os.environ)
+        conceal(made.values())
+        before = {name: os.environ.get(name) for name in made}
+        os.environ.update(made)
+        try:
+            yield {name: _Hidden(value) for name, value in made.items()}
+        finally:
+            _restore(before)
+
     # -- what people see ----------------------------------------------------------------------
 
     def header(self) -> list[str]:
@@ -292,7 +310,7 @@ class Run:
             indented = [f"    {line}" for line in rest]
             return [f"envkit: tests that need real services are skipped: {first}", *indented]
         return [
-            f"envkit: {one.service} is {one.product} {one.version}{_how(one)}"
+            redacted(f"envkit: {one.service} is {one.product} {one.version}{_how(one)}")
             for one in self._statuses
         ]
 
@@ -357,4 +375,4 @@ def _skip_words(error: EnvkitError) -> str:
 
 
 def _words(error: EnvkitError) -> str:
-    return printable(without_passwords(str(error)))
+    return printable(redacted(str(error)))

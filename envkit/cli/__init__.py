@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import sys
+from types import TracebackType
 from typing import NoReturn
 
 import click
@@ -18,9 +19,12 @@ import click
 from envkit.cli.clean import down, prune
 from envkit.cli.compose import compose
 from envkit.cli.doctor import doctor
+from envkit.cli.explain import explain
 from envkit.cli.images import images
 from envkit.cli.init import init
 from envkit.cli.look import logs, status
+from envkit.cli.secrets import secrets
+from envkit.cli.shared import say, show_usage_error
 from envkit.cli.start import run, up
 from envkit.cli.use import export, shell
 from envkit.version import __version__
@@ -40,8 +44,10 @@ def cli() -> None:
     """
 
 
-_COMMANDS = (up, run, export, shell, status, logs, down, prune, init, doctor, compose, images)
-
+_COMMANDS = (
+    *(up, run, export, shell, status, logs, down, prune),
+    *(init, doctor, explain, secrets, compose, images),
+)
 for _command in _COMMANDS:
     cli.add_command(_command)
 
@@ -63,12 +69,27 @@ def _run(command: click.Command, name: str) -> NoReturn:
         # traceback.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    sys.excepthook = _crashed
     try:
-        command(prog_name=name)
+        sys.exit(command.main(prog_name=name, standalone_mode=False) or 0)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(1)
-    raise AssertionError("click exits by itself")
+    except click.ClickException as error:
+        show_usage_error(error)
+        sys.exit(error.exit_code)
+    except click.Abort:
+        say("aborted", err=True)
+        sys.exit(1)
+
+
+def _crashed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print a traceback as Python does, without what nobody may see."""
+    from traceback import format_exception
+
+    from envkit.redact import printable
+
+    say(printable("".join(format_exception(kind, error, trace))), nl=False, err=True)
 
 
 def _open_standard_streams() -> None:

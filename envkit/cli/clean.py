@@ -50,7 +50,7 @@ def down(every: bool) -> None:
 def prune(older_than: str | None, output: str) -> None:
     """Remove what dead runs left behind; never what a living one uses."""
     from envkit.keeper.prune import prune as prune_all
-    from envkit.redact import printable, without_passwords
+    from envkit.redact import printable
 
     age = None if older_than is None else _age(older_than)
     loaded = configured_or_not()
@@ -66,7 +66,7 @@ def prune(older_than: str | None, output: str) -> None:
     for path in pruned.removed:
         say(f"removed {path}")
     for words in pruned.left:
-        say(printable(without_passwords(f"left alone {words}")))
+        say(printable(f"left alone {words}"))
     if not pruned.removed and not pruned.left:
         say("nothing to remove")
 

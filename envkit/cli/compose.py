@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from envkit.cli.shared import guarded
+from envkit.cli.shared import guarded, say
 
 __all__ = ["compose"]
 
@@ -44,7 +44,7 @@ def render(output: str | None) -> None:
         return
     path = root / _PLACE if output is None else Path(output)
     _write(path, text)
-    click.echo(f"written to {path}")
+    say(f"written to {path}")
 
 
 @compose.command()

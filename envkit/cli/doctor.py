@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import time
 from collections.abc import Mapping
@@ -12,14 +11,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from envkit.cli.shared import guarded, project_root, say
+from envkit.cli.shared import (
+    guarded,
+    has_signs,
+    project_root,
+    say,
+    terminal_width,
+    wants_colour,
+)
 
 if TYPE_CHECKING:
     from envkit.doctor.model import Report
 
 __all__ = ["doctor"]
-
-_WIDEST = 100
 
 
 @click.command()
@@ -114,10 +118,22 @@ def _mend(report: Report, yes: bool) -> bool:
         say("nothing of this can be mended by envkit itself", err=True)
     mended = False
     for remedy in found:
-        if yes or click.confirm(f"{remedy.what}?", default=False, err=True):
+        if yes or _agreed(remedy.what):
             say(remedy.apply(), err=True)
             mended = True
     return mended
+
+
+def _agreed(what: str) -> bool:
+    from envkit.errors import UsageError
+
+    try:
+        return click.confirm(f"{what}?", default=False, err=True)
+    except click.Abort:  # Ctrl-C, or there is nobody to answer
+        raise UsageError(
+            "--fix asks before each thing it does, and there was no answer",
+            hint="envkit doctor --fix --yes",
+        ) from None
 
 
 def _read(name: str) -> str:
@@ -140,9 +156,9 @@ def _show(report: Report, output: str, ascii_only: bool, verbose: bool, seconds:
         stream = sys.stdout
         text = render.render(
             report,
-            width=min(shutil.get_terminal_size().columns, _WIDEST),
-            styled=stream.isatty() and "NO_COLOR" not in os.environ,
-            ascii_only=ascii_only or not _has_signs(stream.encoding),
+            width=terminal_width(),
+            styled=wants_colour(stream),
+            ascii_only=ascii_only or not has_signs(stream),
             verbose=verbose,
             seconds=seconds,
         )
@@ -154,11 +170,3 @@ def _show(report: Report, output: str, ascii_only: bool, verbose: bool, seconds:
         with Path(summary).open("a", encoding="utf-8") as file:
             file.write(render.summary(report))
     say(text, nl=not text.endswith("\n"))
-
-
-def _has_signs(encoding: str | None) -> bool:
-    try:
-        "✓✗→".encode(encoding or "ascii")
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
 
-from envkit.cli.shared import guarded
+from envkit.cli.shared import guarded, print_json, say
 
 if TYPE_CHECKING:
     from envkit.backends.images import Built
@@ -63,10 +62,8 @@ def build(services: tuple[str, ...], variant: str, force: bool, output: str) -> 
     )
     if output == "json":
         shown = [as_builtins(one) | {"seconds": round(one.seconds, 2)} for one in built]
-        click.echo(json.dumps({"version": 1, "images": shown}, indent=2))
+        print_json({"version": 1, "images": shown})
 
 
 def _show(built: Built) -> None:
-    click.echo(
-        f"{built.status:<9}{built.reference:<30}{built.size / 1e6:6.1f} MB{built.seconds:7.1f} s"
-    )
+    say(f"{built.status:<9}{built.reference:<30}{built.size / 1e6:6.1f} MB{built.seconds:7.1f} s")

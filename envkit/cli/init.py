@@ -42,5 +42,5 @@ def _print_proposal(proposal: Proposal) -> None:
     width = shutil.get_terminal_size().columns
     comment = TextWrapper(width, "# ", "#   ", break_long_words=False, break_on_hyphens=False)
     for text in (*proposal.reasons, *(f"note: {note}" for note in proposal.notes)):
-        click.echo(comment.fill(text))
-    click.echo(proposal.table)
+        say(comment.fill(text))
+    say(proposal.table)

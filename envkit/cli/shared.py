@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -21,56 +22,104 @@ __all__ = [
     "backend_option",
     "configured",
     "configured_or_not",
+    "drawn",
     "format_option",
     "guarded",
+    "has_signs",
     "print_json",
     "project_root",
     "say",
     "say_left",
     "service_argument",
     "services_argument",
+    "show_usage_error",
+    "styled",
+    "terminal_width",
+    "wants_colour",
 ]
 
 _P = ParamSpec("_P")
 _INTERRUPTED = 130
+_WIDEST = 100
 
 SERVICE_NAMES = ("postgres", "redis", "clickhouse")
 
 
-def say(text: str, *, nl: bool = True, err: bool = False) -> None:
-    """Print. The stream is named because click replaces one whose encoding is ASCII by its own."""
-    click.echo(text, file=sys.stderr if err else sys.stdout, nl=nl)
+def say(text: str, *, nl: bool = True, err: bool = False, secret: bool = False) -> None:
+    """Print, with all masked that is nobody's business.
+
+    Args:
+        text: What to print.
+        nl: Whether to end the line.
+        err: On standard error.
+        secret: The secrets in it are what was asked for.
+    """
+    from envkit.redact import redacted
+
+    # The stream is named because click replaces one whose encoding is ASCII by its own.
+    stream = sys.stderr if err else sys.stdout
+    shown = text if secret else redacted(text)
+    click.echo(shown, file=stream, nl=nl, color=wants_colour(stream))
+
+
+def wants_colour(stream: TextIO) -> bool:
+    """Whether to print colours there.
+
+    https://no-color.org and https://force-color.org; the first one wins, as in Python itself.
+    """
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def has_signs(stream: TextIO) -> bool:
+    """Whether its encoding has arrows and check marks; a C locale's has only ASCII."""
+    try:
+        "✓✗→".encode(stream.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def terminal_width() -> int:
+    """Columns for text that people read: those of the terminal, but no endless lines."""
+    return min(shutil.get_terminal_size().columns, _WIDEST)
 
 
 def complain(error: EnvkitError) -> None:
     """What was observed, the evidence, and what to type."""
-    from envkit.redact import printable, without_passwords
-
     stream = sys.stderr
-    styled = stream.isatty() and "NO_COLOR" not in os.environ
 
     def part(text: str, **style: Any) -> str:
-        safe = printable(without_passwords(text))
-        return click.style(safe, **style) if styled and style else safe
+        return styled(text, stream, **style)
 
     say(
         f"{part('error', fg='red', bold=True)}: {part(error.observed)} "
         f"{part(f'[{error.slug}]', dim=True)}",
         err=True,
     )
-    for line in error.detail.splitlines():
+    from envkit.redact import redacted
+
+    # As a whole: what is masked may go over several lines.
+    for line in redacted(error.detail).splitlines():
         say(f"    {part(line)}", err=True)
     if error.hint:
-        say(f"  {_arrow(stream)} {part(error.hint, bold=True)}", err=True)
+        say(f"  {drawn('→', '->', stream)} {part(error.hint, bold=True)}", err=True)
 
 
-def _arrow(stream: TextIO) -> str:
-    """An arrow that the stream's encoding has; a C locale's has only ASCII."""
-    try:
-        "→".encode(stream.encoding or "ascii")
-    except (UnicodeEncodeError, LookupError):
-        return "->"
-    return "→"
+def styled(text: str, stream: TextIO, **style: Any) -> str:
+    """The text made safe to print and, where colours are wanted, in colour."""
+    from envkit.redact import printable, redacted
+
+    safe = printable(redacted(text))
+    return click.style(safe, **style) if style and wants_colour(stream) else safe
+
+
+def drawn(sign: str, instead: str, stream: TextIO) -> str:
+    """A sign if the stream's encoding has it."""
+    return sign if has_signs(stream) else instead
 
 
 def guarded(code: int | None = None) -> Callable[[Callable[_P, int | None]], Callable[_P, None]]:
@@ -84,7 +133,9 @@ def guarded(code: int | None = None) -> Callable[[Callable[_P, int | None]], Cal
         @wraps(function)
         def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> None:
             from envkit.errors import EnvkitError
+            from envkit.redact import conceal_later
 
+            conceal_later(_secrets)
             try:
                 result = function(*args, **kwargs)
             except EnvkitError as error:
@@ -127,6 +178,13 @@ def configured(services: Sequence[str] = (), backend: str | None = None) -> Conf
     return config.load(overrides=config.Overrides(backend=backend, services=services))
 
 
+def _secrets() -> set[str]:
+    """What this process must not show."""
+    from envkit.secrets import values_to_conceal
+
+    return values_to_conceal(configured_or_not(), os.environ)
+
+
 def project_root() -> Path:
     """The project's directory, for what must work with a broken configuration too."""
     from envkit.config import find_root
@@ -151,8 +209,17 @@ def configured_or_not() -> Config | None:
         return None
 
 
-def print_json(data: Any) -> None:
-    say(json.dumps(data, indent=2, ensure_ascii=False))
+def print_json(data: Any, *, secret: bool = False) -> None:
+    say(json.dumps(data, indent=2, ensure_ascii=False), secret=secret)
+
+
+def show_usage_error(error: click.ClickException) -> None:
+    """What click says of a wrong command line, which may have a secret in it."""
+    import io
+
+    shown = io.StringIO()
+    error.show(shown)
+    say(shown.getvalue(), nl=False, err=True)
 
 
 def say_left(containers: Sequence[str]) -> None:

@@ -16,6 +16,7 @@ from envkit.cli.shared import (
     say,
     say_left,
     services_argument,
+    show_usage_error,
 )
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class _RunCommand(click.Command):
         except click.UsageError as error:
             if ctx.resilient_parsing:
                 raise
-            error.show()
+            show_usage_error(error)
             if "envkit.command" not in ctx.meta:
                 say("Is this your command's own? Put -- before the command.", err=True)
             sys.exit(_RUN_FAILED)

@@ -54,7 +54,8 @@ def export(services: tuple[str, ...], output: str) -> None:
                 "version": 1,
                 "project": str(loaded.root),
                 "services": {name: _endpoint_json(e) for name, e in endpoints.items()},
-            }
+            },
+            secret=True,
         )
         return
     variables = environment(endpoints, loaded.settings)
@@ -64,7 +65,7 @@ def export(services: tuple[str, ...], output: str) -> None:
     if output == "github":
         _to_github(text, variables, endpoints)
     else:
-        say(text, nl=False)
+        say(text, nl=False, secret=True)
 
 
 def _exported(loaded: Config, lease: str = "") -> dict[ServiceName, Endpoint]:
@@ -121,7 +122,7 @@ def _to_github(
         for name, value in variables.items()
         if any(p in value for p in passwords) or name in ADMIN_URLS.values()
     ]
-    say(masks(variables, secret), nl=False)
+    say(masks(variables, secret), nl=False, secret=True)
     try:
         with open(target, "a", encoding="utf-8") as file:  # noqa: PTH123 - GitHub gives a string
             file.write(text)

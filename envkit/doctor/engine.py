@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Final
+from typing import Final, get_args
 
 from msgspec import Struct
 
@@ -167,8 +167,8 @@ def rule(
     texts, and returns the finding, or None if it is not one after all. Its docstring has three
     paragraphs: what is observed; ``Why:``; ``Fix:``. That is what ``envkit explain`` prints.
 
-    A symptom of the source ``envkit`` whose code is the slug needs no function: the error of ours
-    says all there is to say.
+    A symptom of the sources ``envkit`` and ``secret``, whose code is the slug, needs no function:
+    the error of ours or the verdict says all there is to say, and the rule gives its meaning.
     """
 
     def register(make: Make) -> Make:
@@ -207,7 +207,7 @@ def find(slug: str) -> Rule | None:
 def diagnose(symptom: Symptom, facts: Facts) -> Finding | None:
     """What the symptom means, by the rule that knows best; None if none knows."""
     rules = all_rules()
-    if symptom.source == "envkit":
+    if symptom.source in ("envkit", "secret"):
         return _of_ours(symptom, rules.get(symptom.code))
     candidates: list[tuple[bool, int, int, Finding]] = []
     for one in rules.values():
@@ -219,7 +219,9 @@ def diagnose(symptom: Symptom, facts: Facts) -> Finding | None:
         if found is not None:
             length = len(match[0]) if match else 0
             # Structured codes before text; who speaks from further in; who understood more of it.
-            candidates.append((not by_code, _RANK[one.layer], -length, found))
+            # An errno is only the socket's word: whoever names its owner beside it knows more.
+            sure = by_code and symptom.source != "socket"
+            candidates.append((not sure, _RANK[one.layer], -length, found))
     return min(candidates, key=lambda one: one[:3])[3] if candidates else None
 
 
@@ -233,6 +235,8 @@ def explained(cause: Finding, consequence: Finding) -> bool:
     """Whether one finding is a consequence of another, by what their rules say."""
     if cause.service and consequence.service and cause.service != consequence.service:
         return False
+    if cause.slug == consequence.slug and cause.service is not None:
+        return False  # seen as a whole it explains what one service sees of it, not the other way
     its, of_it = find(cause.slug), find(consequence.slug)
     return _among(consequence.slug, its.explains if its else ()) or _among(
         cause.slug, of_it.explained_by if of_it else ()
@@ -247,7 +251,8 @@ def _of_ours(symptom: Symptom, known: Rule | None) -> Finding:
     told, _, evidence = symptom.text.partition("\n")
     return Finding(
         slug=symptom.code,
-        severity=known.severity if known else "error",
+        severity=_severity(symptom.data.get("severity", ""))
+        or (known.severity if known else "error"),
         service=symptom.service,
         title=told,
         evidence=evidence.strip(),
@@ -260,3 +265,7 @@ def _of_ours(symptom: Symptom, known: Rule | None) -> Finding:
         source=symptom.where,
         check=symptom.check,
     )
+
+
+def _severity(said: str) -> Severity | None:
+    return next((one for one in get_args(Severity) if one == said), None)

@@ -164,10 +164,14 @@ class Report(Struct, frozen=True, kw_only=True):
     """All that the doctor has to say.
 
     Attributes:
+        version: Of this contract.
+        status: ``problems`` if there is any error, else ``incomplete`` if not everything could be
+            checked, else ``ok``; exit codes 1, 3 and 0.
+        checks: What was looked at; empty for a log.
         findings: The most probable root cause first.
     """
 
-    version: int = 1
+    version: Literal[1] = 1
     status: ReportStatus
     checks: tuple[Check, ...] = ()
     findings: tuple[Finding, ...] = ()

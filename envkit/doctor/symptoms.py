@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from envkit.doctor.codes import code_of, codes_in
+from envkit.doctor.codes import code_of, codes_in, routine_of
 from envkit.doctor.model import Symptom
-from envkit.errors import EnvkitError
+from envkit.errors import EnvkitError, from_dict
 from envkit.model import ServiceName
 
 __all__ = ["from_exception", "from_text", "of_envkit"]
@@ -24,7 +24,13 @@ _TRACEBACK: Final = "Traceback (most recent call last):"
 _CHAINED: Final = re.compile(
     r"^(?:The above exception was the direct cause|During handling of the above exception)"
 )
+_ATTEMPT: Final = "connection to server"
 _CONTINUED: Final = re.compile(r"^(?:\s+\S|DETAIL:|HINT:|CONTEXT:|connection to server)")
+# How errors of ours print themselves: observed [slug], the detail indented, an arrow and the hint.
+_OURS: Final = re.compile(
+    r"^(?:error: |[\w.]*\b[A-Z]\w+: )?(?P<told>\S.*?) \[(?P<slug>[a-z0-9.-]+)\]$"
+)
+_HINT: Final = re.compile(r"^ {0,2}(?:→|->) (?P<hint>\S.*)$")
 _MOST_CONTINUED: Final = 4
 _LONGEST_LINE: Final = 2000
 
@@ -61,6 +67,8 @@ def from_exception(
         data: dict[str, str] = {"class": type(one).__name__}
         if isinstance(one, ImportError) and one.name:
             data["module"] = one.name
+        if routine := routine_of(one):
+            data["routine"] = routine
         found.append(
             Symptom(
                 source=source,
@@ -104,15 +112,21 @@ def from_text(text: str, *, name: str = "line", first_block: int = 1) -> list[Sy
     """
     lines = [_PREFIX.sub("", raw[:_LONGEST_LINE]) for raw in _ANSI.sub("", text).splitlines()]
     found: list[Symptom] = []
+    attempts = 0  # lines up to which libpq's further attempts belong to the first one
     for number, (line, block) in enumerate(zip(lines, _blocks(lines), strict=True), start=1):
-        if not line.strip():
+        if not line.strip() or (number <= attempts and line.startswith(_ATTEMPT)):
             continue
         whole = [line]
         for further in lines[number : number + _MOST_CONTINUED]:
             if _SECTION.match(line) or line.startswith(_TRACEBACK) or not _CONTINUED.match(further):
                 break
             whole.append(further)
+        attempts = max(attempts, number + len(whole) - 1)
         said = "\n".join(whole)
+        ours = _OURS.match(line)
+        if ours and from_dict({"slug": ours["slug"]}).slug == ours["slug"]:
+            found.append(_read_ours(ours, lines[number:], f"{name} {number}", first_block + block))
+            continue
         for source, code in codes_in(line) or [("log", "")]:
             found.append(
                 Symptom(
@@ -124,6 +138,26 @@ def from_text(text: str, *, name: str = "line", first_block: int = 1) -> list[Sy
                 )
             )
     return found
+
+
+def _read_ours(ours: re.Match[str], after: Sequence[str], where: str, block: int) -> Symptom:
+    """What an error of ours printed of itself."""
+    said, hint = [ours["told"]], ""
+    for line in after:
+        told = _HINT.match(line)
+        if told:
+            hint = told["hint"]
+        if told or not line.startswith("    "):
+            break
+        said.append(line[4:])
+    return Symptom(
+        source="envkit",
+        code=ours["slug"],
+        text="\n".join(said),
+        where=where,
+        block=block,
+        data={"hint": hint},
+    )
 
 
 def _blocks(lines: Sequence[str]) -> Iterator[int]:

@@ -33,12 +33,14 @@ Commands:
   compose  Write the services as a file for Docker Compose.
   doctor   Say what would make the tests fail, why, and what to type.
   down     Stop everything that runs for this project, whoever uses it.
+  explain  Say what a finding of the doctor means, and how to mend it.
   export   Print where a long-lived database on what is up can be reached.
   images   Build images of the services where no registry is reachable.
   init     Propose [tool.envkit] for this project, and write it.
   logs     Print the logs of a service's servers.
   prune    Remove what dead runs left behind; never what a living one uses.
   run      Run one command with fresh services in its environment.
+  secrets  Look at the declared secrets, and make missing ones.
   shell    Open psql, redis-cli or a ClickHouse prompt.
   status   Show what is running for this project, and why that way.
   up       Start services and keep them up until `envkit down`.

@@ -40,6 +40,22 @@ def test_error_of_ours_keeps_its_slug_and_hint() -> None:
     assert symptom.data["hint"] == "docker info"
 
 
+def test_error_of_ours_is_known_by_its_slug_in_a_log() -> None:
+    error = DockerDown("no engine answers", hint="docker info", detail="dial: no such file")
+    for text in (str(error), f"E   envkit.errors.DockerDown: {error}", f"error: {error}"):
+        (symptom,) = [one for one in from_text(text) if one.source == "envkit"]
+        assert symptom.code == "docker.daemon.down"
+        assert symptom.text == "no engine answers\ndial: no such file"
+        assert symptom.data["hint"] == "docker info"
+
+
+def test_brackets_at_the_end_of_a_line_are_no_slug() -> None:
+    assert [one.source for one in from_text("tests/test_a.py::test_it[docker.daemon.gone]")] == [
+        "log"
+    ]
+    assert [one.source for one in from_text("see the list [envkit.nonsense]")] == ["log"]
+
+
 def test_cause_of_a_chain_comes_first() -> None:
     def fail() -> None:
         try:

@@ -165,7 +165,7 @@ def test_configuration_error_is_a_usage_error(suite: pytest.Pytester) -> None:
             4,
             """\
 ERROR: envkit.toml:1: the top level has no key 'servces' [envkit.config.unknown-key]
-→ did you mean 'services'? Known keys: services, backend, linger, start_timeout, data_dir, env, export_env, docker, attach, postgres, redis, clickhouse
+→ did you mean 'services'? Known keys: services, backend, linger, start_timeout, data_dir, env, export_env, env_files, secret_dirs, secrets, categories, docker, attach, postgres, redis, clickhouse
 """,
         )
     )

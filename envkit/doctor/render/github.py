@@ -8,7 +8,17 @@ from collections.abc import Iterator
 from typing import Final
 
 from envkit.doctor.model import CheckStatus, Finding, Report, Severity
-from envkit.doctor.render.words import cause, clean, every, grouped, label, place, verdict, worst
+from envkit.doctor.render.words import (
+    cause,
+    clean,
+    consequences,
+    fix,
+    grouped,
+    label,
+    place,
+    verdict,
+    worst,
+)
 
 __all__ = ["render", "summary"]
 
@@ -20,7 +30,8 @@ _SIGNS: Final[dict[CheckStatus, str]] = {
     "skipped": "⏭️",
     "not-checked": "❔",
 }
-_MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()#+\-.!|~>@])")
+# Wherever they stand; and what begins a list or heading at the beginning of a paragraph.
+_MARKDOWN: Final = re.compile(r"[\\`*_\[\]|~$]|^(?:[#+=-]|(?<!\d)\d{1,9}(?=[.)]))")
 
 
 def render(report: Report) -> str:
@@ -51,11 +62,11 @@ def _commands(report: Report) -> Iterator[str]:
 def _paragraphs(finding: Finding) -> Iterator[str]:
     if finding.evidence:
         yield finding.evidence
-    yield from filter(None, (cause(finding), finding.fix.text))
+    yield from filter(None, (cause(finding), fix(finding)))
     if finding.fix.command:
         yield f"→ {finding.fix.command}"
-    for one in list(every(finding))[1:]:
-        yield f"explains: {one.title} [{one.slug}]"
+    for one in consequences(finding):
+        yield f"explains: {one.title} {label(one)}"
 
 
 def _command(level: str, text: str, options: dict[str, str]) -> str:
@@ -97,10 +108,10 @@ def _section(number: int, finding: Finding) -> Iterator[str]:
     yield _plain(label(finding))
     if finding.evidence:
         yield _fenced(finding.evidence)
-    yield from (_plain(text) for text in (cause(finding), finding.fix.text) if text)
+    yield from (_plain(text) for text in (cause(finding), fix(finding)) if text)
     if finding.fix.command:
         yield _fenced(finding.fix.command, "sh")
-    further = list(every(finding))[1:]
+    further = consequences(finding)
     if further:
         yield "\n".join(
             ["Explains:", "", *(f"- {_plain(f'{o.title} {label(o)}')}" for o in further)]
@@ -108,7 +119,11 @@ def _section(number: int, finding: Finding) -> Iterator[str]:
 
 
 def _plain(text: str) -> str:
-    return _MARKDOWN.sub(r"\\\1", html.escape(text, quote=False))
+    return _MARKDOWN.sub(_escaped, html.escape(text, quote=False))
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return f"{match[0]}\\" if match[0].isdigit() else f"\\{match[0]}"
 
 
 def _fenced(text: str, language: str = "text") -> str:

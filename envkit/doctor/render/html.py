@@ -8,9 +8,17 @@ from importlib.resources import files
 from string import Template
 from typing import Final
 
-from envkit.doctor.model import Check, CheckStatus, Finding, Report, Severity
-from envkit.doctor.render.words import cause, clean, every, grouped, verdict, worst
-from envkit.redact import one_line, without_passwords
+from envkit.doctor.model import Check, CheckStatus, Finding, Report, ReportStatus, Severity
+from envkit.doctor.render.words import (
+    cause,
+    clean,
+    consequences,
+    fix,
+    grouped,
+    verdict,
+    worst,
+)
+from envkit.redact import one_line, redacted
 from envkit.version import __version__
 
 __all__ = ["render"]
@@ -22,7 +30,7 @@ _SIGNS: Final[dict[CheckStatus, tuple[str, str]]] = {
     "skipped": ("-", "skipped"),
     "not-checked": ("?", "not checked"),
 }
-_OF_REPORT: Final[dict[str, CheckStatus]] = {
+_OF_REPORT: Final[dict[ReportStatus, CheckStatus]] = {
     "ok": "pass",
     "problems": "fail",
     "incomplete": "not-checked",
@@ -31,66 +39,87 @@ _NAMES: Final[dict[Severity, str]] = {"error": "problem", "warning": "warning", 
 
 
 def render(report: Report, *, project: str) -> str:
-    """The report as a page.
+    """The report as a page, in ASCII: it reads the same whatever encoding it is saved in.
 
     Args:
         report: What was found.
         project: The project's directory, for the heading.
     """
     report = clean(report)
-    sign, _ = _SIGNS[_OF_REPORT[report.status]]
-    page = Template((files("envkit.doctor.render") / "page.html").read_text(encoding="utf-8"))
-    return page.substitute(
-        project=escape(one_line(without_passwords(project))),
+    tone = _OF_REPORT[report.status]
+    sections = [*_findings(report), *_checks(report)]
+    page = Template((files("envkit.doctor.render") / "report.html").read_text(encoding="utf-8"))
+    whole = page.substitute(
+        project=escape(one_line(redacted(project))),
         version=escape(__version__),
         status=report.status,
-        sign=sign,
+        tone=tone,
+        sign=_SIGNS[tone][0],
         exit_code=str(report.exit_code),
         verdict=escape(verdict(report)),
-        findings="\n".join(_finding(one) for one in report.findings),
-        checks="\n".join(_checks(report)),
+        columns="both" if len(sections) > 1 else "one",
+        sections="\n".join(sections),
     )
+    return whole.encode("ascii", "xmlcharrefreplace").decode()
 
 
-def _finding(finding: Finding) -> str:
+def _findings(report: Report) -> Iterator[str]:
+    if report.findings:
+        items = "\n".join(
+            _finding(number, one) for number, one in enumerate(report.findings, start=1)
+        )
+        yield f"<section>\n<h2>What is wrong</h2>\n<ol>\n{items}\n</ol>\n</section>"
+
+
+def _finding(number: int, finding: Finding) -> str:
     severity = worst(finding)
+    about = [
+        f"<b>{_NAMES[severity]}</b>",
+        f"<code>{escape(finding.slug)}</code>",
+        *(f"<span>{escape(one)}</span>" for one in (finding.service, finding.source) if one),
+    ]
     parts = [
-        f'<p class="label"><span>{_NAMES[severity]}</span>'
-        f"{f'<span>{escape(finding.service)}</span>' if finding.service else ''}"
-        f"<code>{escape(finding.slug)}</code></p>",
-        f"<h3>{escape(finding.title)}</h3>",
+        f'<p class="label">{" ".join(about)}</p>',
+        f"<h3>{number}. {escape(finding.title)}</h3>",
     ]
     if finding.evidence:
-        where = f"<figcaption>{escape(finding.source)}</figcaption>" if finding.source else ""
-        parts.append(f"<figure>{where}<pre>{escape(finding.evidence)}</pre></figure>")
-    parts += [f"<p>{escape(text)}</p>" for text in (cause(finding), finding.fix.text) if text]
+        parts.append(f'<pre class="evidence">{escape(finding.evidence)}</pre>')
+    parts += [f"<p>{escape(text)}</p>" for text in (cause(finding), fix(finding)) if text]
     if finding.fix.command:
         parts.append(f'<pre class="command">{escape(finding.fix.command)}</pre>')
-    further = list(every(finding))[1:]
-    if further:
-        rows = (
-            f"<li>{escape(one.title)} <code>{escape(one.slug)}</code>"
-            f"{f' {escape(one.service)}' if one.service else ''}</li>"
-            for one in further
-        )
-        parts.append(f"<p>This explains:</p><ul>{''.join(rows)}</ul>")
-    return f'<li class="finding {severity}">{"".join(parts)}</li>'
+    if further := consequences(finding):
+        rows = "".join(f"<li>{_consequence(one)}</li>" for one in further)
+        parts.append(f'<div class="consequences">This explains:<ul>{rows}</ul></div>')
+    return f'<li class="finding {severity}">\n' + "\n".join(parts) + "\n</li>"
+
+
+def _consequence(finding: Finding) -> str:
+    about = f"{finding.slug} {finding.service or ''}".strip()
+    return f"{escape(finding.title)} <code>{escape(about)}</code>"
 
 
 def _checks(report: Report) -> Iterator[str]:
     longest = max((check.ms for check in report.checks), default=0.0)
-    for name, checks in grouped(report).items():
-        rows = "\n".join(_row(check, longest) for check in checks)
-        yield f"<h3>{escape(name)}</h3>\n<ul>{rows}</ul>"
+    if report.checks:
+        groups = "\n".join(
+            f'<h3 class="group">{escape(name)}</h3>\n<ul>\n'
+            + "\n".join(_check(check, longest) for check in checks)
+            + "\n</ul>"
+            for name, checks in grouped(report).items()
+        )
+        yield (
+            "<section>\n<h2>What was looked at</h2>\n"
+            '<p class="note">All at once; a bar is the time until the answer, '
+            f"the longest {longest:.0f} ms.</p>\n{groups}\n</section>"
+        )
 
 
-def _row(check: Check, longest: float) -> str:
+def _check(check: Check, longest: float) -> str:
     sign, word = _SIGNS[check.status]
     share = 100 * check.ms / longest if longest else 0.0
+    detail = f'<span class="detail">{escape(check.detail)}</span>' if check.detail else ""
     return (
         f'<li class="check {check.status}"><span class="sign" title="{word}">{sign}</span>'
-        f'<span class="name">{escape(check.name)}</span>'
-        f'<span class="detail">{escape(check.detail)}</span>'
-        f'<span class="bar"><i style="width:{share:.1f}%"></i></span>'
-        f'<span class="ms">{check.ms:.0f} ms</span></li>'
+        f'<span class="name">{escape(check.name)}</span><span class="ms">{check.ms:.0f} ms</span>'
+        f'{detail}<span class="bar"><i style="width:{share:.1f}%"></i></span></li>'
     )

@@ -1,6 +1,8 @@
-"""For programs: the report as it is, described by ``report.schema.json``."""
+"""For programs: the report as it is, described by ``envkit/doctor/report.schema.json``."""
 
 from __future__ import annotations
+
+import json
 
 import msgspec
 
@@ -11,5 +13,5 @@ __all__ = ["render"]
 
 
 def render(report: Report) -> str:
-    """The report as JSON, indented."""
-    return msgspec.json.format(msgspec.json.encode(clean(report)), indent=2).decode() + "\n"
+    """The report as indented JSON, in ASCII: it stays valid whatever the stream's encoding is."""
+    return json.dumps(msgspec.to_builtins(clean(report)), indent=2) + "\n"

@@ -9,13 +9,15 @@ from typing import Final, NamedTuple
 from msgspec import structs
 
 from envkit.doctor.model import Check, CheckStatus, Confidence, Finding, Fix, Report, Severity
-from envkit.redact import printable, without_passwords
+from envkit.redact import printable, redacted
 
 __all__ = [
     "Place",
     "cause",
     "clean",
+    "consequences",
     "every",
+    "fix",
     "grouped",
     "label",
     "place",
@@ -31,9 +33,24 @@ _NOUNS: Final[dict[Severity, tuple[str, str]]] = {
     "warning": ("warning", "warnings"),
     "info": ("note", "notes"),
 }
-_SURE: Final[dict[Confidence, str]] = {"certain": "", "likely": "probably: ", "guess": "perhaps: "}
-# "pyproject.toml:12: the key …", "tests/test_a.py:3"
-_PLACE: Final = re.compile(r"(?P<file>[\w./@+-]*\w\.\w{1,8}):(?P<line>[1-9]\d{0,7})(?!\w)")
+_SURE: Final[dict[Confidence, str]] = {
+    "certain": "Why: ",
+    "likely": "Why, probably: ",
+    "guess": "Why, perhaps: ",
+}
+# Neither is what it looks like: what turns the direction of text, and Unicode's own line ends. And
+# what is no character at all (https://www.unicode.org/faq/private_use.html#noncharacters): XML and
+# HTML cannot hold it, not even escaped.
+_INVISIBLE: Final = re.compile(
+    "[\u200e\u200f\u2028-\u202e\u2066-\u2069\ufdd0-\ufdef"
+    + "".join(chr(plane * 0x10000 + last) for plane in range(17) for last in (0xFFFE, 0xFFFF))
+    + "]"
+)
+_LINE_END: Final = re.compile(r"\s*\n\s*")
+# "pyproject.toml:12: the key …", "tests/test_a.py:3"; "db.example.org:5432" is none
+_PLACE: Final = re.compile(
+    r"(?P<file>[\w./@+-]*\.(?:py|toml|ini|cfg|conf|ya?ml|json|env|sql)):(?P<line>[1-9]\d{0,6})\b"
+)
 
 
 class Place(NamedTuple):
@@ -57,10 +74,11 @@ def verdict(report: Report) -> str:
     ]
     if report.status == "ok":
         return ", ".join(["healthy", *parts])
-    unchecked = report.status == "incomplete" or any(
-        check.status == "not-checked" for check in report.checks
-    )
-    return ", ".join(parts + ["not everything could be checked"] * unchecked)
+    if any(check.status == "not-checked" for check in report.checks):
+        parts.append("not everything could be checked")
+    elif report.status == "incomplete":
+        parts.append("no cause found")
+    return ", ".join(parts)
 
 
 def worst(finding: Finding) -> Severity:
@@ -88,13 +106,24 @@ def grouped(report: Report) -> dict[str, list[Check]]:
 
 
 def cause(finding: Finding) -> str:
-    """The cause, with how sure it is where it is not certain; empty if there is none."""
+    """Why, and how sure that is where it is not certain; empty if nobody knows."""
     return f"{_SURE[finding.confidence]}{finding.cause}" if finding.cause else ""
 
 
+def fix(finding: Finding) -> str:
+    """What to do, in words; empty if the command says it all."""
+    return f"Fix: {finding.fix.text}" if finding.fix.text else ""
+
+
 def label(finding: Finding) -> str:
-    """Slug and service, such as ``[pg.auth.password] postgres``."""
-    return f"[{finding.slug}] {finding.service or ''}".rstrip()
+    """Slug, service and source, such as ``[pg.auth.password] postgres (line 12)``."""
+    source = f"({finding.source})" if finding.source else ""
+    return " ".join(filter(None, (f"[{finding.slug}]", finding.service, source)))
+
+
+def consequences(finding: Finding) -> tuple[Finding, ...]:
+    """All that the finding explains, directly or not."""
+    return tuple(every(finding))[1:]
 
 
 def place(finding: Finding) -> Place | None:
@@ -136,9 +165,10 @@ def _clean(finding: Finding) -> Finding:
 
 def _text(text: str) -> str:
     # Bytes that were no UTF-8 are lone surrogates here, which no output can carry.
-    whole = text.encode("utf-8", "backslashreplace").decode()
-    return printable(without_passwords(whole.replace("\r\n", "\n"))).expandtabs(4).strip("\n")
+    whole = text.encode("utf-8", "backslashreplace").decode().replace("\r\n", "\n")
+    safe = printable(redacted(whole)).expandtabs(4).strip("\n")
+    return _INVISIBLE.sub(lambda match: match[0].encode("unicode_escape").decode(), safe)
 
 
 def _line(text: str) -> str:
-    return " ".join(_text(text).split())
+    return _LINE_END.sub(" ", _text(text)).strip()
