@@ -25,6 +25,7 @@ _MODULES: Final = (
     "secrets",
     "engine",
     "endpoints",
+    "selection",
     "programs",
     "drivers",
     "host",

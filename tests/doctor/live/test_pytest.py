@@ -118,7 +118,8 @@ FAULTS = {
     "Test class with a constructor": Fault(
         slug="pytest.collect.init-class",
         files={
-            "test_it.py": "class TestAgent:\n    def __init__(self): pass\n    def test(self): pass\n"
+            "test_it.py": "class TestAgent:\n    def __init__(self): pass\n"
+            "    def test(self): pass\n"
         },
         title="the tests of TestAgent are not collected (test_it.py)",
     ),
