@@ -25,7 +25,14 @@ from envkit.model import (
     ServiceSettings,
 )
 
-__all__ = ["HostFacts", "Target", "find_programs", "image_name", "look_for"]
+__all__ = [
+    "HostFacts",
+    "Target",
+    "find_programs",
+    "image_name",
+    "look_for",
+    "why_not_runnable",
+]
 
 _VERSION = re.compile(r"(\d+(?:\.\d+)+)")
 _LIMIT_S = 5.0
@@ -213,6 +220,31 @@ def _on_path(program: Program) -> list[FoundProgram]:
     for path in dict.fromkeys(paths):
         found += _asked(program, path, _fingerprint(path))
     return found
+
+
+def why_not_runnable(program: Program) -> str:
+    """Why a wheel's program that is installed cannot be run here; empty if it can, or is not."""
+    package_dir = _package_dir(program.package) if program.origin == "wheel" else None
+    path = package_dir / program.name if package_dir else None
+    if path is None or not path.exists():
+        return ""
+    if not os.access(path, os.X_OK):
+        return f"{path}: this user may not execute it"
+    try:
+        done = subprocess.run(
+            [str(path), "--version"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_LIMIT_S,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"{path}: {getattr(error, 'strerror', None) or error}"
+    if done.returncode == 0 and _VERSION.search(done.stdout):
+        return ""
+    return f"{path}: {(done.stderr or done.stdout).strip() or f'exit code {done.returncode}'}"
 
 
 def _asked(program: Program, path: Path, fingerprint: str) -> list[FoundProgram]:

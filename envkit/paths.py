@@ -24,8 +24,18 @@ from pathlib import Path
 
 from envkit.errors import DiskFull, RunDirUnsafe, TmpReadonly
 
-__all__ = ["cache_dir", "data_dir", "run_dir", "state_dir", "world_readable_cache"]
+__all__ = [
+    "cache_dir",
+    "data_dir",
+    "data_parents",
+    "private_dir",
+    "run_dir",
+    "run_path",
+    "state_dir",
+    "world_readable_cache",
+]
 
+_SHM = Path("/dev/shm")  # noqa: S108 - mkdtemp makes an unguessable name there, with mode 0700
 _ROOM_ON_TMPFS = 1 << 30  # three servers with a schema of 500 tables stay below 600 MB
 _ROOM_ANYWHERE = 256 << 20  # a fresh Postgres, Redis and chdb take 60 MB; a test run needs some
 
@@ -62,7 +72,16 @@ def private_dir(path: Path) -> Path:
 
 
 def run_dir() -> Path:
-    """The directory for sockets: the session's own if there is one, else one in /tmp."""
+    """The directory for sockets, made if it is not there.
+
+    Raises:
+        RunDirUnsafe: See `private_dir`.
+    """
+    return private_dir(run_path())
+
+
+def run_path() -> Path:
+    """Where that is: in the session's own directory if there is one, else in /tmp."""
     uid = os.geteuid()
     for base in (os.environ.get("XDG_RUNTIME_DIR"), f"/run/user/{uid}"):
         # 60 bytes leave room for our part of a socket's path on every platform (macOS: 104)
@@ -70,8 +89,8 @@ def run_dir() -> Path:
             found = Path(base)
             with contextlib.suppress(OSError):
                 if found.stat().st_uid == uid and os.access(found, os.W_OK | os.X_OK):
-                    return private_dir(found / "envkit")
-    return private_dir(Path("/tmp") / f"envkit-{uid}")  # noqa: S108 - owner and mode are checked
+                    return found / "envkit"
+    return Path("/tmp") / f"envkit-{uid}"  # noqa: S108 - owner and mode are checked
 
 
 def state_dir() -> Path:
@@ -133,6 +152,19 @@ def _free(path: Path) -> int:
         return 0
 
 
+def data_parents(wanted: str = "") -> list[tuple[Path, int]]:
+    """Where the servers' data may go, the best place first, each with the bytes it must have free.
+
+    Args:
+        wanted: The parent to use, from the configuration.
+    """
+    if wanted:
+        return [(Path(wanted), _ROOM_ANYWHERE)]
+    # gettempdir() is cached and raises without a writable place, so ask for each by name
+    tmp = os.environ.get("TMPDIR") or "/tmp"  # noqa: S108 - mkdtemp makes an unguessable name
+    return [(_SHM, _ROOM_ON_TMPFS), (Path(tmp), _ROOM_ANYWHERE)]
+
+
 def data_dir(key: str, wanted: str = "") -> Path:
     """Make the directory for one keeper's servers, on a tmpfs where one has room.
 
@@ -144,31 +176,22 @@ def data_dir(key: str, wanted: str = "") -> Path:
         TmpReadonly: Nowhere to write.
         DiskFull: Nowhere with at least 256 MiB left.
     """
-    shm = Path("/dev/shm")  # noqa: S108 - mkdtemp below makes an unguessable name with mode 0700
-    candidates: list[tuple[Path, int]]
-    if wanted:
-        candidates = [(Path(wanted), _ROOM_ANYWHERE)]
-    else:
-        candidates = [(shm, _ROOM_ON_TMPFS)]
-        # gettempdir() is cached and raises without a writable place, so ask for each by name
-        tmp = os.environ.get("TMPDIR") or "/tmp"  # noqa: S108 - as above
-        candidates += [(Path(tmp), _ROOM_ANYWHERE)]
     full: list[str] = []
     denied: list[str] = []
-    for parent, room in candidates:
+    for parent, room in data_parents(wanted):
         free = _free(parent)
         try:
             made = Path(tempfile.mkdtemp(prefix=f"envkit-{key}-", dir=parent))
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 full.append(f"{parent} is full")
-            elif parent != shm:  # not every system has /dev/shm, and nobody would miss it
+            elif parent != _SHM:  # not every system has /dev/shm, and nobody would miss it
                 denied.append(f"{parent}: {error.strerror}")
             continue
         if free >= room:
             return made
         made.rmdir()
-        if parent != shm or free:
+        if parent != _SHM or free:
             full.append(f"{parent} has {free >> 20} MiB free of {room >> 20} MiB needed")
     hint = "free some room, or set TMPDIR (or data_dir in [tool.envkit]) to a place that has it"
     if wanted and not Path(wanted).is_dir():

@@ -118,10 +118,22 @@ def _mend(report: Report, yes: bool) -> bool:
         say("nothing of this can be mended by envkit itself", err=True)
     mended = False
     for remedy in found:
-        if yes or click.confirm(f"{remedy.what}?", default=False, err=True):
+        if yes or _agreed(remedy.what):
             say(remedy.apply(), err=True)
             mended = True
     return mended
+
+
+def _agreed(what: str) -> bool:
+    from envkit.errors import UsageError
+
+    try:
+        return click.confirm(f"{what}?", default=False, err=True)
+    except click.Abort:  # Ctrl-C, or there is nobody to answer
+        raise UsageError(
+            "--fix asks before each thing it does, and there was no answer",
+            hint="envkit doctor --fix --yes",
+        ) from None
 
 
 def _read(name: str) -> str:

@@ -31,12 +31,12 @@ def _complete(_context: click.Context, _parameter: click.Parameter, begun: str) 
     return [slug for slug in explanations() if slug.startswith(begun)]
 
 
-@click.command()
+@click.command(short_help="Say what a finding of the doctor means, and how to mend it.")
 @click.argument("slug", required=False, metavar="[SLUG]", shell_complete=_complete)
 @format_option
 @guarded()
 def explain(slug: str | None, output: str) -> None:
-    """Say what a finding of the doctor means, why it happens and how to mend it.
+    """Say what a finding of the doctor means, and how to mend it.
 
     SLUG is the name in brackets, such as net.refused, or the beginning of several, such as net.
     All are listed if none is named.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Final
+from typing import Final, get_args
 
 from msgspec import Struct
 
@@ -22,9 +22,10 @@ from envkit.doctor.model import (
     Source,
     Symptom,
 )
+from envkit.doctor.patterns import Text
 from envkit.model import SERVICES, ServiceName
 
-__all__ = ["Rule", "Seen", "all_rules", "diagnose", "find", "rule"]
+__all__ = ["Readers", "Rule", "Seen", "all_rules", "diagnose", "find", "readers", "rule"]
 
 _RANK: Final[dict[Layer, int]] = {
     "server": 0,
@@ -112,6 +113,7 @@ class Rule(Struct, frozen=True, kw_only=True):
         layer: Who speaks: of several rules that fit, the innermost wins.
         explains: Slugs, or beginnings of slugs with a dot at the end, that are consequences of
             this one where both are seen at the same service (or this one concerns none).
+        explained_by: The same from the other side: whatever else is found may have led to this.
         area: Module that it is written in.
     """
 
@@ -119,11 +121,12 @@ class Rule(Struct, frozen=True, kw_only=True):
     make: Make
     sources: tuple[Source, ...] = ()
     codes: tuple[str, ...] = ()
-    texts: tuple[re.Pattern[str], ...] = ()
+    texts: tuple[Text, ...] = ()
     severity: Severity = "error"
     confidence: Confidence = "certain"
     layer: Layer
     explains: tuple[str, ...] = ()
+    explained_by: tuple[str, ...] = ()
     area: str = ""
 
     @property
@@ -157,6 +160,7 @@ def rule(
     confidence: Confidence = "certain",
     layer: Layer,
     explains: Sequence[str] = (),
+    explained_by: Sequence[str] = (),
 ) -> Callable[[Make], Make]:
     """Register a function as the rule for a slug.
 
@@ -164,8 +168,8 @@ def rule(
     texts, and returns the finding, or None if it is not one after all. Its docstring has three
     paragraphs: what is observed; ``Why:``; ``Fix:``. That is what ``envkit explain`` prints.
 
-    A symptom of the source ``envkit`` whose code is the slug needs no function: the error of ours
-    says all there is to say.
+    A symptom of the sources ``envkit`` and ``secret``, whose code is the slug, needs no function:
+    the error of ours or the verdict says all there is to say, and the rule gives its meaning.
     """
 
     def register(make: Make) -> Make:
@@ -175,11 +179,12 @@ def rule(
             make=make,
             sources=(source,) if isinstance(source, str) else source,
             codes=tuple(codes),
-            texts=tuple(re.compile(text, re.IGNORECASE | re.MULTILINE) for text in texts),
+            texts=tuple(Text(text) for text in texts),
             severity=severity,
             confidence=confidence,
             layer=layer,
             explains=tuple(explains),
+            explained_by=tuple(explained_by),
             area=make.__module__.rpartition(".")[2],
         )
         return make
@@ -200,22 +205,60 @@ def find(slug: str) -> Rule | None:
     return all_rules().get(slug)
 
 
-def diagnose(symptom: Symptom, facts: Facts) -> Finding | None:
-    """What the symptom means, by the rule that knows best; None if none knows."""
-    rules = all_rules()
-    if symptom.source == "envkit":
-        return _of_ours(symptom, rules.get(symptom.code))
+#: Rules with those of their texts that can fit at all.
+Readers = Sequence[tuple[Rule, tuple[Text, ...]]]
+
+
+def readers(symptoms: Iterable[Symptom]) -> Readers:
+    """The rules whose texts can fit any of these symptoms; of a long log that leaves a few."""
+    everything = "\n".join(symptom.text for symptom in symptoms).lower()
+    found: list[tuple[Rule, tuple[Text, ...]]] = []
+    for one in all_rules().values():
+        texts = tuple(text for text in one.texts if text.may_fit(everything))
+        if texts:
+            found.append((one, texts))
+    return found
+
+
+@cache
+def _by_code() -> dict[tuple[Source, str], list[Rule]]:
+    found: dict[tuple[Source, str], list[Rule]] = {}
+    for one in all_rules().values():
+        for source in one.sources:
+            for code in one.codes:
+                found.setdefault((source, code), []).append(one)
+    return found
+
+
+def diagnose(symptom: Symptom, facts: Facts, among: Readers | None = None) -> Finding | None:
+    """What the symptom means, by the rule that knows best; None if none knows.
+
+    Args:
+        symptom: One of them.
+        facts: For the rules.
+        among: The `readers` of all symptoms, where there are many.
+    """
+    if symptom.source in ("envkit", "secret"):
+        return _of_ours(symptom, all_rules().get(symptom.code))
+    by_code = _by_code().get((symptom.source, symptom.code), []) if symptom.code else []
+    matches: dict[str, tuple[Rule, re.Match[str] | None]] = {
+        one.slug: (one, None) for one in by_code
+    }
+    lowered = symptom.text.lower()
+    for one, texts in readers([symptom]) if among is None else among:
+        for text in texts:
+            if match := text.search(symptom.text, lowered):
+                matches[one.slug] = (one, match)
+                break
     candidates: list[tuple[bool, int, int, Finding]] = []
-    for one in rules.values():
-        by_code = bool(symptom.code) and symptom.source in one.sources and symptom.code in one.codes
-        match = next((m for text in one.texts if (m := text.search(symptom.text))), None)
-        if not by_code and match is None:
-            continue
-        found = one.make(Seen(symptom=symptom, match=match, facts=facts, rule=one))
-        if found is not None:
-            length = len(match[0]) if match else 0
+    for one, found in matches.values():
+        finding = one.make(Seen(symptom=symptom, match=found, facts=facts, rule=one))
+        if finding is not None:
+            length = len(found[0]) if found else 0
             # Structured codes before text; who speaks from further in; who understood more of it.
-            candidates.append((not by_code, _RANK[one.layer], -length, found))
+            # An errno is only the socket's word: whoever names its owner beside it knows more.
+            sure = one in by_code and symptom.source != "socket"
+            candidates.append((not sure, _RANK[one.layer], -length, finding))
     return min(candidates, key=lambda one: one[:3])[3] if candidates else None
 
 
@@ -225,21 +268,28 @@ def rank(finding: Finding) -> int:
     return _RANK[known.layer] if known else max(_RANK.values())
 
 
-def explained(cause: Finding, by: Iterable[str], consequence: Finding) -> bool:
-    """Whether one finding is a consequence of another, by what a rule explains."""
+def explained(cause: Finding, consequence: Finding) -> bool:
+    """Whether one finding is a consequence of another, by what their rules say."""
     if cause.service and consequence.service and cause.service != consequence.service:
         return False
-    slug = consequence.slug
-    if slug == cause.slug and cause.service is not None:
+    if cause.slug == consequence.slug and cause.service is not None:
         return False  # seen as a whole it explains what one service sees of it, not the other way
-    return any(slug == one or (one.endswith(".") and slug.startswith(one)) for one in by)
+    its, of_it = find(cause.slug), find(consequence.slug)
+    return _among(consequence.slug, its.explains if its else ()) or _among(
+        cause.slug, of_it.explained_by if of_it else ()
+    )
+
+
+def _among(slug: str, slugs: Iterable[str]) -> bool:
+    return any(slug == one or (one.endswith(".") and slug.startswith(one)) for one in slugs)
 
 
 def _of_ours(symptom: Symptom, known: Rule | None) -> Finding:
     told, _, evidence = symptom.text.partition("\n")
     return Finding(
         slug=symptom.code,
-        severity=known.severity if known else "error",
+        severity=_severity(symptom.data.get("severity", ""))
+        or (known.severity if known else "error"),
         service=symptom.service,
         title=told,
         evidence=evidence.strip(),
@@ -252,3 +302,7 @@ def _of_ours(symptom: Symptom, known: Rule | None) -> Finding:
         source=symptom.where,
         check=symptom.check,
     )
+
+
+def _severity(said: str) -> Severity | None:
+    return next((one for one in get_args(Severity) if one == said), None)

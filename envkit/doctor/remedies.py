@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final
@@ -129,6 +130,23 @@ def _prune(config: Config) -> str:
     return "\n".join(f"removed {one}" for one in done.removed) or "nothing was left any more"
 
 
+def _missing_secret(finding: Finding, config: Config) -> Remedy | None:
+    if not finding.fix.command:  # nobody but its owner can give it
+        return None
+    return Remedy(
+        slug=finding.slug,
+        what=f"make values for missing secrets in {config.env_files[0]}",
+        apply=partial(_generate, config),
+    )
+
+
+def _generate(config: Config) -> str:
+    from envkit.secrets import generate
+
+    made = generate(config, os.environ)
+    return f"made {', '.join(made.names)} in {made.file}" if made.names else "nothing was missing"
+
+
 _CREATE: Final[dict[ServiceName, Callable[[Dsn], str]]] = {
     "postgres": _create_postgres,
     "clickhouse": _create_clickhouse,
@@ -136,5 +154,7 @@ _CREATE: Final[dict[ServiceName, Callable[[Dsn], str]]] = {
 _REMEDIES: Final[dict[str, Callable[[Finding, Config], Remedy | None]]] = {
     "pg.db.missing": _missing_database,
     "ch.db.missing": _missing_database,
+    "secret.missing": _missing_secret,
+    "secret.empty": _missing_secret,
     "envkit.leftovers": _leftovers,
 }

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from msgspec import structs
+
 from envkit.doctor.codes import code_of, codes_in, routine_of
 from envkit.doctor.model import Symptom
 from envkit.errors import EnvkitError, from_dict
@@ -64,7 +66,8 @@ def from_exception(
     found: list[Symptom] = []
     for one in _chain(error):
         if isinstance(one, EnvkitError):
-            found.append(of_envkit(one, check=check, service=service))
+            ours = of_envkit(one, check=check, service=service)
+            found.append(structs.replace(ours, where=where, block=block))
             continue
         source, code = code_of(one)
         data: dict[str, str] = {"class": type(one).__name__}

@@ -15,10 +15,21 @@ from envkit.doctor.probes.look import Context, Probe, look_at_all
 from envkit.doctor.triage import report_of
 from envkit.errors import ConfigError, DsnMalformed
 from envkit.model import ServiceName
+from envkit.secrets import place_of
 
-__all__ = ["is_ci", "read_log", "visit"]
+__all__ = ["facts_of", "read_log", "visit"]
 
-_MODULES: Final = ("configuration", "endpoints")
+#: In the order in which they are shown.
+_MODULES: Final = (
+    "configuration",
+    "secrets",
+    "engine",
+    "endpoints",
+    "selection",
+    "programs",
+    "drivers",
+    "host",
+)
 
 
 def visit(
@@ -41,7 +52,7 @@ def visit(
         config = load(root, environ=environ)
     except ConfigError:  # the probe of the configuration says so
         config = None
-    ci = is_ci(environ)
+    ci = place_of(environ) == "ci"
     context = Context(
         root=root,
         config=config,
@@ -51,7 +62,7 @@ def visit(
         pytest_args=pytest_args,
     )
     checks, symptoms = look_at_all(_probes(), context)
-    facts = Facts(services=_facts_of(config) if config else {}, ci=ci, category=category)
+    facts = Facts(services=facts_of(config) if config else {}, ci=ci, category=category)
     return report_of(checks, symptoms, facts)
 
 
@@ -66,18 +77,13 @@ def read_log(text: str) -> Report:
     return report_of((), (), Facts(), unexplained=True)
 
 
-def is_ci(environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether this is a job of continuous integration, as all services of that kind say it."""
-    return environ.get("CI", "").lower() in ("1", "true")
-
-
 def _probes() -> list[Probe]:
-    """Those of all modules, in the order in which they are shown."""
     package = "envkit.doctor.probes"
     return [one for name in _MODULES for one in import_module(f"{package}.{name}").PROBES]
 
 
-def _facts_of(config: Config) -> dict[ServiceName, ServiceFacts]:
+def facts_of(config: Config) -> dict[ServiceName, ServiceFacts]:
+    """What is planned for each configured service, as far as the configuration tells."""
     from envkit.dsn import read
 
     found: dict[ServiceName, ServiceFacts] = {}

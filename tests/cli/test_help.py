@@ -33,6 +33,7 @@ Commands:
   compose  Write the services as a file for Docker Compose.
   doctor   Say what would make the tests fail, why, and what to type.
   down     Stop everything that runs for this project, whoever uses it.
+  explain  Say what a finding of the doctor means, and how to mend it.
   export   Print where a long-lived database on what is up can be reached.
   images   Build images of the services where no registry is reachable.
   init     Propose [tool.envkit] for this project, and write it.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -11,7 +12,7 @@ from envkit.owner import Owner
 if TYPE_CHECKING:
     from docker import DockerClient
 
-__all__ = ["OWNER", "Leftover", "labels_of", "leftovers", "remove"]
+__all__ = ["OWNER", "Leftover", "labels_of", "leftovers", "leftovers_among", "remove"]
 
 OWNER = "envkit.owner"
 _PROJECT = "envkit.project"
@@ -37,6 +38,11 @@ class Leftover(Struct, frozen=True, kw_only=True):
 
 def leftovers(client: DockerClient) -> list[Leftover]:
     """All containers of envkit's that the engine has."""
+    return leftovers_among(client.api.containers(all=True, filters={"label": OWNER}))
+
+
+def leftovers_among(containers: Iterable[dict[str, Any]]) -> list[Leftover]:
+    """Those of envkit's among containers as the engine lists them."""
     return [
         Leftover(
             id=one["Id"],
@@ -44,8 +50,8 @@ def leftovers(client: DockerClient) -> list[Leftover]:
             project=one["Labels"].get(_PROJECT, ""),
             owner=owner,
         )
-        for one in client.api.containers(all=True, filters={"label": OWNER})
-        if (owner := Owner.read(one["Labels"].get(OWNER, ""))) is not None
+        for one in containers
+        if (owner := Owner.read((one.get("Labels") or {}).get(OWNER, ""))) is not None
     ]
 
 

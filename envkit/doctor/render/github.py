@@ -66,7 +66,7 @@ def _paragraphs(finding: Finding) -> Iterator[str]:
     if finding.fix.command:
         yield f"→ {finding.fix.command}"
     for one in consequences(finding):
-        yield f"explains: {one.title} [{one.slug}]"
+        yield f"explains: {one.title} {label(one)}"
 
 
 def _command(level: str, text: str, options: dict[str, str]) -> str:

@@ -18,7 +18,7 @@ from envkit.doctor.render.words import (
     verdict,
     worst,
 )
-from envkit.redact import one_line, without_passwords
+from envkit.redact import one_line, redacted
 from envkit.version import __version__
 
 __all__ = ["render"]
@@ -50,7 +50,7 @@ def render(report: Report, *, project: str) -> str:
     sections = [*_findings(report), *_checks(report)]
     page = Template((files("envkit.doctor.render") / "report.html").read_text(encoding="utf-8"))
     whole = page.substitute(
-        project=escape(one_line(without_passwords(project))),
+        project=escape(one_line(redacted(project))),
         version=escape(__version__),
         status=report.status,
         tone=tone,

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from envkit.doctor.model import Check, Finding, Report
+from envkit.doctor.model import Check, Finding, Report, Severity
 from envkit.doctor.render.words import cause, clean, consequences, fix, label, verdict, worst
 
 __all__ = ["render"]
 
-# What XML 1.0 cannot hold, not even escaped: https://www.w3.org/TR/xml/#charsets
-_FORBIDDEN: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SUITE: Final = "envkit doctor"
 
 
@@ -31,7 +28,7 @@ def render(report: Report) -> str:
         "failures": str(sum(case.find("failure") is not None for case in cases)),
         "errors": str(sum(case.find("error") is not None for case in cases)),
         "skipped": str(sum(case.find("skipped") is not None for case in cases)),
-        "time": f"{sum(check.ms for check in report.checks) / 1000:.3f}",
+        "time": f"{max((check.ms for check in report.checks), default=0.0) / 1000:.3f}",
     }
     root = Element("testsuites", {"name": _SUITE, **counts})
     suite = SubElement(root, "testsuite", {"name": _SUITE, **counts})
@@ -40,7 +37,7 @@ def render(report: Report) -> str:
     for number, finding in enumerate(report.findings, start=1):
         told[f"finding {number}"] = f"{finding.slug}: {finding.title}"
     for name, value in told.items():
-        SubElement(properties, "property", {"name": name, "value": _xml(value)})
+        SubElement(properties, "property", {"name": name, "value": value})
     suite.extend(cases)
     ElementTree.indent(root)
     # ASCII with references reads the same whatever encoding the stream or file gets.
@@ -52,14 +49,15 @@ def _cases(report: Report) -> Iterator[Element]:
     """One case for each check, then one for each finding that no check has."""
     left = list(report.findings)
     for check in report.checks:
-        mine = [finding for finding in left if finding.check == check.name]
-        left = [finding for finding in left if finding.check != check.name]
+        told = [_Told(worst(one), one.slug, _words(one)) for one in left if one.check == check.name]
+        left = [one for one in left if one.check != check.name]
+        told += _consequences(report, check)
         case = _case(check.group, check.name, check.ms)
-        _judge(case, mine, check)
+        _judge(case, told, check)
         yield case
     for finding in left:
         case = _case("Findings", finding.slug, 0.0)
-        _judge(case, [finding], None)
+        _judge(case, [_Told(worst(finding), finding.slug, _words(finding))], None)
         yield case
     unchecked = any(check.status == "not-checked" for check in report.checks)
     if report.status == "incomplete" and not unchecked:
@@ -68,30 +66,45 @@ def _cases(report: Report) -> Iterator[Element]:
         yield case
 
 
+class _Told(NamedTuple):
+    severity: Severity
+    slug: str
+    words: str
+
+
+def _consequences(report: Report, check: Check) -> Iterator[_Told]:
+    """What a check saw that a finding of another one explains."""
+    for finding in report.findings:
+        for one in consequences(finding) if finding.check != check.name else ():
+            if one.check == check.name:
+                why = f"because of: {finding.title} {label(finding)}"
+                yield _Told(one.severity, one.slug, f"{_words(one)}\n{why}")
+
+
 def _case(group: str, name: str, ms: float) -> Element:
-    place = {"classname": _xml(f"envkit.doctor.{group}"), "name": _xml(name)}
+    place = {"classname": f"envkit.doctor.{group}", "name": name}
     return Element("testcase", {**place, "time": f"{ms / 1000:.3f}"})
 
 
-def _judge(case: Element, findings: Sequence[Finding], check: Check | None) -> None:
-    errors = [finding for finding in findings if worst(finding) == "error"]
-    others = [finding for finding in findings if worst(finding) != "error"]
+def _judge(case: Element, told: Sequence[_Told], check: Check | None) -> None:
+    errors = [one for one in told if one.severity == "error"]
+    others = [f"{one.severity}: {one.words}" for one in told if one.severity != "error"]
     detail = check.detail if check else ""
     if errors:
-        title = "; ".join(finding.title for finding in errors)
-        slugs = ", ".join(finding.slug for finding in errors)
-        failure = SubElement(case, "failure", {"type": _xml(slugs), "message": _xml(title)})
-        failure.text = _xml("\n\n".join(_told(finding) for finding in errors))
+        about = {
+            "type": ", ".join(one.slug for one in errors),
+            "message": "; ".join(one.words.partition("\n")[0] for one in errors),
+        }
+        SubElement(case, "failure", about).text = "\n\n".join(one.words for one in errors)
     elif check and check.status == "not-checked":
-        SubElement(case, "error", {"type": "not-checked", "message": _xml(detail)})
+        SubElement(case, "error", {"type": "not-checked", "message": detail})
     elif check and check.status == "skipped":
-        SubElement(case, "skipped", {"message": _xml(detail)})
-    output = [detail, *(f"{worst(one)}: {_told(one)}" for one in others)]
-    if any(output):
-        SubElement(case, "system-out").text = _xml("\n\n".join(filter(None, output)))
+        SubElement(case, "skipped", {"message": detail})
+    if output := list(filter(None, [detail, *others])):
+        SubElement(case, "system-out").text = "\n\n".join(output)
 
 
-def _told(finding: Finding) -> str:
+def _words(finding: Finding) -> str:
     parts = [
         f"{finding.title} {label(finding)}",
         finding.evidence,
@@ -101,7 +114,3 @@ def _told(finding: Finding) -> str:
         *(f"explains: {one.title} {label(one)}" for one in consequences(finding)),
     ]
     return "\n".join(filter(None, parts))
-
-
-def _xml(text: str) -> str:
-    return _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)

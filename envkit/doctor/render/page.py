@@ -83,7 +83,8 @@ class Page:
         """
         indent = len(click.unstyle(lead))
         room = self._width - indent - column - 2
-        if text and (room >= self._width // 2 or len(self._escaped(text)) <= room):
+        words = self._escaped(text).split()
+        if words and max(self._width // 3, *map(len, words)) <= room:
             self.put(text, lead=f"{lead}{self._escaped(name):<{column}}  ")
             return
         self.put(name, lead=lead)

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from msgspec import structs
 
 from envkit.doctor.model import Check, CheckStatus, Confidence, Finding, Fix, Report, Severity
-from envkit.redact import printable, without_passwords
+from envkit.redact import printable, redacted
 
 __all__ = [
     "Place",
@@ -38,11 +38,19 @@ _SURE: Final[dict[Confidence, str]] = {
     "likely": "Why, probably: ",
     "guess": "Why, perhaps: ",
 }
-# What turns the direction of text, and Unicode's own line ends: neither is what it looks like.
-_INVISIBLE: Final = re.compile("[\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+# Neither is what it looks like: what turns the direction of text, and Unicode's own line ends. And
+# what is no character at all (https://www.unicode.org/faq/private_use.html#noncharacters): XML and
+# HTML cannot hold it, not even escaped.
+_INVISIBLE: Final = re.compile(
+    "[\u200e\u200f\u2028-\u202e\u2066-\u2069\ufdd0-\ufdef"
+    + "".join(chr(plane * 0x10000 + last) for plane in range(17) for last in (0xFFFE, 0xFFFF))
+    + "]"
+)
 _LINE_END: Final = re.compile(r"\s*\n\s*")
-# "pyproject.toml:12: the key …", "tests/test_a.py:3"
-_PLACE: Final = re.compile(r"(?P<file>[\w./@+-]*\w\.\w{1,8}):(?P<line>[1-9]\d{0,7})(?!\w)")
+# "pyproject.toml:12: the key …", "tests/test_a.py:3"; "db.example.org:5432" is none
+_PLACE: Final = re.compile(
+    r"(?P<file>[\w./@+-]*\.(?:py|toml|ini|cfg|conf|ya?ml|json|env|sql)):(?P<line>[1-9]\d{0,6})\b"
+)
 
 
 class Place(NamedTuple):
@@ -66,10 +74,11 @@ def verdict(report: Report) -> str:
     ]
     if report.status == "ok":
         return ", ".join(["healthy", *parts])
-    unchecked = report.status == "incomplete" or any(
-        check.status == "not-checked" for check in report.checks
-    )
-    return ", ".join(parts + ["not everything could be checked"] * unchecked)
+    if any(check.status == "not-checked" for check in report.checks):
+        parts.append("not everything could be checked")
+    elif report.status == "incomplete":
+        parts.append("no cause found")
+    return ", ".join(parts)
 
 
 def worst(finding: Finding) -> Severity:
@@ -157,8 +166,8 @@ def _clean(finding: Finding) -> Finding:
 def _text(text: str) -> str:
     # Bytes that were no UTF-8 are lone surrogates here, which no output can carry.
     whole = text.encode("utf-8", "backslashreplace").decode().replace("\r\n", "\n")
-    safe = printable(without_passwords(whole)).expandtabs(4).strip("\n")
-    return _INVISIBLE.sub(lambda match: f"\\u{ord(match[0]):04x}", safe)
+    safe = printable(redacted(whole)).expandtabs(4).strip("\n")
+    return _INVISIBLE.sub(lambda match: match[0].encode("unicode_escape").decode(), safe)
 
 
 def _line(text: str) -> str:

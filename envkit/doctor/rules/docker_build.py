@@ -103,7 +103,7 @@ def no_dockerfile(seen: Seen) -> Finding:
     texts=[
         r"no configuration file provided: not found",
         r"compose file \"(?P<path>[^\"]+)\" is invalid: open \S+: (?:no such|The system cannot)",
-        r"open (?P<path2>[^\s:]*(?:compose|docker)[^\s:]*\.ya?ml): (?:no such file or directory"
+        r"open (?P<path2>(?:[A-Z]:)?[^\s:]*(?:compose|docker)[^\s:]*\.ya?ml): (?:no such file"
         r"|The system cannot find)",
         r"stat (?P<path3>\S*compose\S*\.ya?ml): no such file or directory",
         r"Can't find a suitable configuration file in this directory",

@@ -10,6 +10,9 @@ from envkit.doctor.model import Finding
 
 __all__: list[str] = []
 
+_PUBLISHING = (
+    r"(?:Ports are not available|userland proxy|from daemon|external connectivity|rootlessport)"
+)
 _UNREACHABLE = ("net.refused", "net.timeout", "pg.state.", "ch.refused", "ch.timeout.")
 
 
@@ -19,8 +22,8 @@ _UNREACHABLE = ("net.refused", "net.timeout", "pg.state.", "ch.refused", "ch.tim
     codes=["DISK_FULL", "DISK_LOW"],
     texts=[
         r"(?:Error response from daemon|failed to register layer|failed to solve"
-        r"|Error processing tar file|ApplyLayer|failed to (?:extract|copy|create|prepare|pull)"
-        r"|http\+docker://)[^\n]*no space left on device",
+        r"|Error processing tar file|ApplyLayer|failed to (?:extract layer|prepare extraction"
+        r"|pull and unpack)|http\+docker://)[^\n]*no space left on device",
         r"/var/lib/(?:docker|containerd|containers)/[^\n]*no space left on device",
         r"disk quota exceeded[^\n]*(?:overlay|containers/storage)",
     ],
@@ -52,12 +55,13 @@ def disk_full(seen: Seen) -> Finding:
     "docker.port.in-use",
     texts=[
         r"Bind for (?:\S+:)?(?P<port>\d+) failed: port is already allocated",
-        r"listen (?:tcp|udp)[46]? (?:\S*:)?(?P<port2>\d+): bind: address already in use",
+        # Every program written in Go says the second half.
+        rf"{_PUBLISHING}.*listen (?:tcp|udp)[46]? (?:\S*:)?(?P<port2>\d+): bind: address already",
         r"failed to bind host port (?:for )?\S*?:?(?P<port3>\d+)[/:].*address already in use",
         r"Ports are not available: .*?:(?P<port4>\d+).*"
         r"(?:address already in use|Only one usage of each socket address)",
         r"rootlessport (?:listen|cannot expose).*?:?(?P<port5>\d+).*(?:address already in use)",
-        r"(?:docker|daemon|userland proxy).*Only one usage of each socket address",
+        rf"{_PUBLISHING}.*Only one usage of each socket address",
     ],
     layer="engine",
     explains=["docker.engine.refused", "docker.container.exited", *_UNREACHABLE],
@@ -87,7 +91,7 @@ def port_in_use(seen: Seen) -> Finding:
 @rule(
     "docker.port.reserved-win",
     texts=[
-        r"(?:Ports are not available|listen (?:tcp|udp)[46]?|docker).*?(?::(?P<port>\d+))?[^\n]*"
+        rf"{_PUBLISHING}.*?(?::(?P<port>\d+): bind)?: "
         r"An attempt was made to access a socket in a way forbidden by its access permissions",
     ],
     layer="engine",
@@ -115,7 +119,7 @@ def port_reserved(seen: Seen) -> Finding:
 @rule(
     "docker.net.pool",
     source="docker",
-    codes=["POOL_FULL", "POOL_LOW"],
+    codes=["POOL_LOW"],
     texts=[
         r"could not find an available, non-overlapping IPv4 address pool",
         r"all predefined address pools have been fully subnetted",
@@ -149,7 +153,7 @@ def pool(seen: Seen) -> Finding:
         cause="networks that earlier runs left behind hold them, or a VPN's routes cover them",
         fix="remove networks that nothing uses",
         command="docker network prune --force",
-        severity="warning" if seen.symptom.code == "POOL_LOW" else None,
+        severity="warning" if used else None,
     )
 
 
@@ -228,7 +232,7 @@ def exited(seen: Seen) -> Finding | None:
     Fix: Read the end of its log: docker logs NAME.
     """
     code = seen.get("code") or seen.get("code2")
-    if code in ("0", "137"):
+    if code in ("0", "137") or "exec format error" in seen.symptom.text:
         return None
     name = next(filter(None, (seen.get(f"name{n}") for n in ("", "2", "3", "4"))), "")
     return seen.finding(

@@ -13,7 +13,18 @@ __all__: list[str] = []
 
 # An engine that is away makes all that needs it fail.
 _NEEDS_AN_ENGINE = (
-    "docker.",
+    "docker.build.",
+    "docker.container.",
+    "docker.disk.full",
+    "docker.engine.",
+    "docker.image.",
+    "docker.name.conflict",
+    "docker.net.pool",
+    "docker.port.",
+    "docker.pull.",
+    "docker.ryuk.unreachable",
+    # What a service's plan says of it.
+    "docker.daemon.down",
     "net.refused",
     "net.timeout",
     "envkit.backend.none",
@@ -87,7 +98,7 @@ def down(seen: Seen) -> Finding | None:
         r"the docker client must be run with elevated privileges",
     ],
     layer="engine",
-    explains=_NEEDS_AN_ENGINE,
+    explains=("docker.socket.denied", *_NEEDS_AN_ENGINE),
 )
 def denied(seen: Seen) -> Finding:
     """The engine's socket is there, and not for this user.
@@ -304,11 +315,11 @@ def lost(seen: Seen) -> Finding:
 @rule(
     "docker.engine.refused",
     texts=[
-        r"Error response from daemon:(?! *(?:No such container|network \S+ not found))",
-        r"\d{3} (?:Client|Server) Error for http\+docker://\S+: (?!Not Found)",
+        r"from daemon:(?! *(?:No such container|network \S+ not found))",
+        r"Error for http\+docker:(?!//\S+: Not Found)",
     ],
-    # What the engine says in words that another rule knows is that rule's.
-    layer="tool",
+    # What the engine says in words that any other rule knows is that rule's.
+    layer="host",
     confidence="guess",
 )
 def refused(seen: Seen) -> Finding:

@@ -6,6 +6,7 @@ the slug in brackets behind them leads here also from a log.
 
 from __future__ import annotations
 
+import envkit
 from envkit.doctor.engine import Seen, rule
 from envkit.doctor.model import Finding
 
@@ -272,17 +273,63 @@ def tool_missing(_: Seen) -> Finding | None:
 
 
 @rule(
+    "envkit.leftovers",
+    source=("docker", "host"),
+    codes=["LEFTOVERS"],
+    layer="tool",
+    severity="warning",
+)
+def leftovers(seen: Seen) -> Finding:
+    """Something is left of runs of envkit that are dead.
+
+    Why: A keeper and its watchdog were both killed, or the machine went down. The next run on
+    the same engine removes it, too.
+
+    Fix: envkit prune
+    """
+    return seen.finding(
+        title=f"{seen.get('what') or 'something'} left by runs that are dead",
+        cause="a keeper and its watchdog were both killed, or the machine went down",
+        fix="remove them",
+        command="envkit prune",
+    )
+
+
+@rule(
+    "envkit.program.broken",
+    source="host",
+    codes=["PROGRAM_BROKEN"],
+    layer="tool",
+    explains=["envkit.extra.missing", "envkit.backend.none", "envkit.version.unavailable"],
+)
+def program_broken(seen: Seen) -> Finding:
+    """A server's program is installed, and cannot be run here.
+
+    Why: The wheel is for another machine or C library, a library that it needs is missing, or the
+    file system it lies on forbids to execute (noexec).
+
+    Fix: Install it again on this machine; use another backend where there is no wheel for it.
+    """
+    return seen.finding(
+        title=f"{seen.get('package')} is installed, and its program does not run",
+        cause="it is for another machine or C library, or a library that it needs is missing",
+        fix="install it again on this machine, or use another backend",
+        command=f"python -m pip install --force-reinstall {seen.get('package')}",
+    )
+
+
+@rule(
     "envkit.foreign-package",
     source="host",
     codes=["FOREIGN_ENVKIT"],
     texts=[
         r"Successfully installed (?:\S+ )*(?P<whole>envkit-\d\S*)",
-        r"cannot import name '\w+' from 'envkit' \((?P<where>[^)]*)\)",
-        r"module 'envkit' has no attribute '(?P<name>\w+)'",
+        r"cannot import name '(?P<lacks>\w+)' from 'envkit' \(",
+        r"module 'envkit' has no attribute '(?P<lacks2>\w+)'",
     ],
     layer="driver",
 )
-def foreign(seen: Seen) -> Finding:
+def foreign(seen: Seen) -> Finding | None:
     """The package index's other envkit is installed.
 
     Why: There the names envkit and env-doctor belong to others; this one is called
@@ -290,11 +337,13 @@ def foreign(seen: Seen) -> Finding:
 
     Fix: Uninstall the other one, and install this one again.
     """
-    found = seen.get("found") or seen.get("whole")
+    found, lacks = seen.get("found") or seen.get("whole"), seen.get("lacks") or seen.get("lacks2")
+    if not found and lacks not in envkit.__all__:
+        return None  # a name that this one does not have either
     return seen.finding(
         title=f"the package {found or 'envkit'} is not this envkit",
         cause="the package index's envkit belongs to others; this one is envkit-services",
         fix="uninstall the other one, and install this one again",
         command="pip uninstall -y envkit && pip install --force-reinstall envkit-services",
-        confidence="certain" if found else "guess",
+        confidence="certain" if found else "likely",
     )

@@ -42,7 +42,12 @@ HEALTHY: Final = Report(status="ok", checks=(_CONFIGURATION, _POSTGRES, _REDIS, 
 
 ENGINE_DOWN: Final = Report(
     status="problems",
-    checks=(_CONFIGURATION, _DOCKER, structs.replace(_POSTGRES, status="fail"), _REDIS),
+    checks=(
+        structs.replace(_CONFIGURATION, status="warn"),
+        _DOCKER,
+        structs.replace(_POSTGRES, status="fail"),
+        _REDIS,
+    ),
     findings=(
         Finding(
             slug="docker.daemon.down",

@@ -57,7 +57,7 @@ def from_github(told: str) -> Read:
     assert all(re.match("::(error|warning|notice) ", one) for one in commands)
     titles = [one.split("::")[1] for one in commands]
     kinds = {one.split()[0] for one in titles}
-    unchecked = any(re.search(r"not( |%20)checked|could be checked", one) for one in commands)
+    unchecked = any(re.search("not checked|no cause found", one) for one in commands)
     code = 1 if "error" in kinds else 3 if unchecked else 0
     slugs = [found[-1] for one in titles if (found := _SLUG.findall(one))]
     return Read(code, slugs, last.removeprefix("envkit doctor: "))
