@@ -195,7 +195,7 @@ def shutting_down(seen: Seen) -> Finding | None:
         # While connecting only; later on these words are no evidence for anything.
         r"connection to server at \"(?P<host>[^\"]+)\"[^\n]*, port (?P<port>\d+) failed: "
         r"(?:server closed the connection unexpectedly"
-        r"|could not (?:receive|send) [^\n]*: Connection reset by peer)",
+        r"|(?:could not (?:receive|send) [^\n]*: )?Connection reset by peer)",
     ],
     confidence="likely",
     layer="driver",

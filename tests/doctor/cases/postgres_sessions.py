@@ -93,6 +93,8 @@ CASES = {
             told("postgres", "", f'connection to server at "localhost" (127.0.0.1), port 5432 '
                  f"failed: {_CLOSED}"),
             log(f"psycopg.OperationalError: {_AT}{_CLOSED}"),
+            told("postgres", "", f"{_AT}Connection reset by peer\n\tIs the server running on that "
+                 "host and accepting TCP/IP connections?"),
             told("postgres", "", f"{_AT}could not receive data from server: Connection reset by "
                  "peer"),
         ),
