@@ -172,7 +172,8 @@ def hba(seen: Seen) -> Finding | None:
         )
         if name
     )
-    plain = (seen.get("how") or "") in _PLAIN and seen.get("tls") != "refused"
+    # Nobody has tried TLS, which may be what lacks.
+    plain = seen.get("how") in _PLAIN and not seen.get("tls") and "SSL enc" not in text
     return seen.finding(
         title=f"pg_hba.conf lets in nobody with {who}" if who else "pg_hba.conf lets in nobody so",
         cause="it has no line for that"
@@ -180,6 +181,7 @@ def hba(seen: Seen) -> Finding | None:
         fix=f"add 'host {database or 'all'} {user or 'all'} {_network(seen)} scram-sha-256' to the "
         "server's pg_hba.conf, and run SELECT pg_reload_conf()"
         + ("; or try ?sslmode=require" if plain else ""),
+        confidence="likely" if plain else "certain",
     )
 
 

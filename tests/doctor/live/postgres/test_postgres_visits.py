@@ -266,7 +266,10 @@ def encrypted() -> Iterator[Cluster]:
 
 
 def test_server_that_demands_tls_is_found(visited: Project, encrypted: Cluster) -> None:
-    finding = first(visited, encrypted.url(more="?sslmode=disable"))
+    for _ in range(5):
+        finding = first(visited, encrypted.url(more="?sslmode=disable"))
+        if finding["confidence"] == "certain":  # else there was no time to try TLS as well
+            break
     assert (finding["slug"], finding["confidence"]) == ("pg.tls.required", "certain")
     assert_clean(visited, encrypted.url(more="?sslmode=require"))
 
