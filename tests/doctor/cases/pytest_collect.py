@@ -46,6 +46,7 @@ CASES = {
             log("ModuleNotFoundError: No module named 'psycopg2.extras'"),
             log("ModuleNotFoundError: No module named 'sqlalchemy.dialects.clickhouse'"),
             log("ModuleNotFoundError: No module named 'fcntl'"),
+            log("ModuleNotFoundError: No module named 'distutils'"),
             log("ImportError: cannot import name 'x' from 'os' (/usr/lib/python3.11/os.py)"),
         ),
     ),
