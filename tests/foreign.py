@@ -167,15 +167,20 @@ def run_redis(
 
 
 @contextlib.contextmanager
-def run_clickhouse(directory: Path) -> Iterator[Foreign]:
-    """ClickHouse's engine from the wheel behind its HTTP interface, started by hand."""
+def run_clickhouse(directory: Path, **settings: str | int) -> Iterator[Foreign]:
+    """ClickHouse's engine from the wheel behind its HTTP interface, started by hand.
+
+    Args:
+        directory: For its log and data.
+        settings: Of the user's profile.
+    """
     pytest.importorskip("chdb", reason="pip install 'envkit-services[embedded]'")
     password = "cl/ck p@ss"
     config: dict[str, Any] = {
         "user": "boss",
         "password": password,
         "database": "default",
-        "settings": {},
+        "settings": settings,
     }
     config |= {"timezone": "UTC", "max_execution_time": 0}
     path = directory / "clickhouse.json"

@@ -354,7 +354,7 @@ def refused(seen: Seen) -> Finding | None:
     confidence="likely",
     layer="driver",
 )
-def socket_timeout(seen: Seen) -> Finding | None:
+def socket_timeout(seen: Seen) -> Finding:
     """A ClickHouse client got no answer in time.
 
     Why: A native client was pointed at the HTTP port, which waits for the end of a request; or
@@ -362,9 +362,6 @@ def socket_timeout(seen: Seen) -> Finding | None:
 
     Fix: Native clients use port 9000, HTTP clients 8123.
     """
-    by_code = seen.symptom.source == "clickhouse"
-    if not by_code and not re.search(r"clickhouse|DB::|\(SOCKET_TIMEOUT\)", seen.symptom.text):
-        return None
     at = re.search(r"\((?:peer: )?([^()\s,]+:\d+)", seen.symptom.text)
     return seen.finding(
         title=f"no answer from {at[1]} for a ClickHouse client"
