@@ -201,7 +201,22 @@ def configured_or_not() -> Config | None:
 
 
 def print_json(data: Any, *, secret: bool = False) -> None:
-    say(json.dumps(data, indent=2, ensure_ascii=False), secret=secret)
+    # Masked before it is written: a mask in the middle of an escape would spoil the text.
+    shown = data if secret else _masked(data)
+    say(json.dumps(shown, indent=2, ensure_ascii=False), secret=True)
+
+
+def _masked(data: Any) -> Any:
+    from envkit.redact import redacted
+
+    match data:
+        case str():
+            return redacted(data)
+        case dict():
+            return {_masked(key): _masked(value) for key, value in data.items()}
+        case list() | tuple():
+            return [_masked(item) for item in data]
+    return data
 
 
 def show_usage_error(error: click.ClickException) -> None:

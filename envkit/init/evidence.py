@@ -13,7 +13,7 @@ from envkit.config import Document, KeyPath
 from envkit.init import known
 from envkit.model import SERVICES, ServiceName
 
-__all__ = ["CONFIDENCES", "Confidence", "Evidence", "look"]
+__all__ = ["CONFIDENCES", "Confidence", "Evidence", "examples", "look"]
 
 Confidence: TypeAlias = Literal["certain", "likely", "guess"]
 CONFIDENCES: Final[tuple[Confidence, ...]] = ("certain", "likely", "guess")
@@ -69,10 +69,16 @@ def look(root: Path, document: Document | None, notes: list[str]) -> Iterator[Ev
     yield from _in_frameworks(root, notes)
     for path, number, line in _lines(root, notes, *_COMPOSE):
         yield from _image(line, f"{path}, line {number}")
+    for name, value, where in examples(root, notes):
+        yield from _variable(name, value, where)
+
+
+def examples(root: Path, notes: list[str]) -> Iterator[tuple[str, str, str]]:
+    """What the examples of ``.env`` name: variable, value, and where it stands."""
     for path, number, line in _lines(root, notes, *_EXAMPLES):
         match = re.match(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*[\"']?(.*)", line)
         if match and not match[1].startswith("ENVKIT_"):
-            yield from _variable(match[1], match[2], f"{path}, line {number}")
+            yield match[1], match[2], f"{path}, line {number}"
 
 
 def _lines(root: Path, notes: list[str], *patterns: str) -> Iterator[tuple[str, int, str]]:

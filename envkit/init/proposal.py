@@ -8,7 +8,8 @@ from typing import Final
 from msgspec import Struct
 
 from envkit.init import known
-from envkit.init.evidence import CONFIDENCES, Confidence, Evidence, look
+from envkit.init.declared import secrets_named
+from envkit.init.evidence import CONFIDENCES, Confidence, Evidence, examples, look
 from envkit.init.writing import document_to_extend
 from envkit.model import SERVICES, ServiceName
 
@@ -89,6 +90,7 @@ def propose(root: Path) -> Proposal:
     if document is not None:
         lines.insert(0, Line(text="[tool.envkit]"))
     lines += _env_lines(kept, prefix)
+    lines += _secret_lines(root, prefix)
     _note_versions(kept, notes)
     for item in kept:
         if item.text.startswith(known.NATIVE_ONLY):
@@ -146,6 +148,21 @@ def _env_lines(evidence: list[Evidence], prefix: str) -> list[Line]:
         Line(text=""),
         Line(text=f"[{prefix}env]"),
         *(Line(text=pair, reason=reason) for pair, reason in zip(pairs, reasons, strict=True)),
+    ]
+
+
+def _secret_lines(root: Path, prefix: str) -> list[Line]:
+    # What cannot be looked at was noted already.
+    named = secrets_named(root, {name: where for name, _, where in examples(root, [])})
+    if not named:
+        return []
+    return [
+        Line(text=""),
+        Line(text=f"[{prefix}secrets]"),
+        *(
+            Line(text=f"{name} = {entry}", reason=f"secrets.{name}: named in {where}")
+            for name, (entry, where) in named.items()
+        ),
     ]
 
 

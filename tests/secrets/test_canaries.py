@@ -293,3 +293,12 @@ def test_export_gives_what_was_asked_for(project: Project) -> None:
     url, password = (exported["services"]["redis"][key] for key in ("url", "password"))
     again = project.envkit("export", "--format", "json", REDIS_URL=url, PGPASSWORD=password)
     assert json.loads(again.stdout) == exported
+
+
+def test_masked_json_stays_json(project: Project) -> None:
+    project.write("envkit.toml", "[secrets]\nB = {}\n")
+    root = str(project.root)
+    for value in (f'"{root}', f"{root}\\", root):
+        ended = project.envkit("status", "--format", "json", B=value)
+        assert json.loads(ended.stdout)["keepers"] == []
+    assert root not in ended.stdout
