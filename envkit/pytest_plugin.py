@@ -8,7 +8,7 @@ selected test asks for a fixture of ours.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
@@ -35,6 +35,7 @@ _ONE: dict[str, ServiceName] = {
     "real_clickhouse": "clickhouse",
 }
 _RUN = pytest.StashKey["Run"]()
+_DESELECTED = pytest.StashKey[int]()
 
 Scope = Literal["function", "class", "module", "package", "session"]
 
@@ -169,36 +170,77 @@ def pytest_runtestloop(session: pytest.Session) -> object | None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
-    item: pytest.Item,
+    item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
+    _note(report, call)
     run = item.config.stash.get(_RUN, None)
     if run is not None:
         run.saw(item, report)
     return report
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _note(report, getattr(report, "call", None))
+    return report
+
+
+def _note(report: pytest.TestReport | pytest.CollectReport, call: Any) -> None:
+    """Have a report of a failure say what was raised, as data that xdist can carry."""
+    if report.failed and call is not None and call.excinfo is not None:
+        from envkit.pytest_findings import ATTRIBUTE, symptoms_of
+
+        setattr(report, ATTRIBUTE, symptoms_of(call.excinfo.value))
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    if items:
+        stash = items[0].config.stash
+        stash[_DESELECTED] = stash.get(_DESELECTED, 0) + len(items)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
+    output = getattr(session.config, "workeroutput", None)
+    if output is None:
+        return
+    output["envkit_deselected"] = session.config.stash.get(_DESELECTED, 0)
     run = session.config.stash.get(_RUN, None)
-    if run is not None and hasattr(session.config, "workeroutput"):
-        session.config.workeroutput["envkit"] = run.account()
+    if run is not None:
+        output["envkit"] = run.account()
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """Of the xdist controller: hear what a worker has to say."""
-    account = getattr(node, "workeroutput", {}).get("envkit")
+    output = getattr(node, "workeroutput", {})
+    # All workers collect the same tests.
+    node.config.stash[_DESELECTED] = output.get("envkit_deselected", 0)
+    account = output.get("envkit")
     if account:
         _run(node.config).hear(account)
 
 
 def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
 ) -> None:
     run = config.stash.get(_RUN, None)
     if run is not None:
         run.summarise(terminalreporter)
+    if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+        from envkit.pytest_findings import nothing_selected
+
+        if line := nothing_selected(config, config.stash.get(_DESELECTED, 0)):
+            terminalreporter.write_line(line)
+    elif exitstatus != pytest.ExitCode.OK:
+        from envkit.pytest_findings import explanations
+
+        if lines := explanations(terminalreporter.stats, config):
+            terminalreporter.section("envkit: the environment", sep="=", bold=True)
+            for line in lines:
+                terminalreporter.write_line(line)
 
 
 @pytest.hookimpl(trylast=True)

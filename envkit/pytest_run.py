@@ -264,11 +264,12 @@ class Run:
             return stack.enter_context(self._leased(wanted, item))
         except EnvkitError as error:
             failure = error
-        # Not in the handler: a report with both errors would say the same twice.
+        # Not in the handler: a report with both errors would say the same twice. The cause is for
+        # those who look at exceptions, and is not shown.
         if isinstance(failure, UnavailableError) and self._mode == "auto":
             self.unavailable = failure
             pytest.skip(_skip_words(failure))
-        pytest.fail(_words(failure), pytrace=False)
+        raise pytest.fail.Exception(_words(failure), pytrace=False) from failure
 
     @contextmanager
     def _leased(
@@ -348,7 +349,10 @@ class Run:
     def summarise(self, reporter: pytest.TerminalReporter) -> None:
         if self.failure is not None:
             reporter.section("envkit", sep="=", red=True, bold=True)
-            reporter.write_line(_words(self.failure))
+            from envkit.pytest_findings import lines_of_error
+
+            for line in lines_of_error(self.failure):
+                reporter.write_line(line)
         elif self._under_xdist:
             for line in self.header():
                 reporter.write_line(line)

@@ -39,27 +39,49 @@ _POSTGRES: Final = {
     "ReadOnlySqlTransaction": "25006",
     "ReadOnlySQLTransaction": "25006",
 }
-# redis-py takes the first word of these away: redis/_parsers/base.py, EXCEPTION_CLASSES
+# First words of Redis' errors that mean one thing each; ERR means anything.
+_WORDS: Final = (
+    *("ASK", "BUSY", "CLUSTERDOWN", "CROSSSLOT", "DENIED", "LOADING", "MASTERDOWN", "MISCONF"),
+    *("MOVED", "NOAUTH", "NOPERM", "NOREPLICAS", "OOM", "READONLY", "TRYAGAIN", "WRONGPASS"),
+)
+# redis-py takes the first word of these away: redis/_parsers/base.py, EXCEPTION_CLASSES. Newer
+# ones keep it as `status_code`. AuthenticationError stands for four words: the text tells which.
 _REDIS: Final = {
-    "AuthenticationError": "NOAUTH",
-    "AuthenticationWrongNumberOfArgsError": "NOAUTH",
     "NoPermissionError": "NOPERM",
     "BusyLoadingError": "LOADING",
     "ReadOnlyError": "READONLY",
     "OutOfMemoryError": "OOM",
+    "AskError": "ASK",
     "MovedError": "MOVED",
+    "TryAgainError": "TRYAGAIN",
     "ClusterCrossSlotError": "CROSSSLOT",
     "ClusterDownError": "CLUSTERDOWN",
     "MasterDownError": "MASTERDOWN",
-    "MaxConnectionsError": "",
+    # Not the server's: the client's own pool.
+    "MaxConnectionsError": "POOL",
 }
-_FIRST_WORD: Final = re.compile(r"-?([A-Z]{4,})\b")
+_FIRST_WORD: Final = re.compile(rf"-?({'|'.join(_WORDS)})\b")
+# redis-cli, ioredis, redis-py and our own client; a word alone is no evidence.
+_REDIS_SAID: Final = re.compile(
+    rf"(?:\(error\)|\bReplyError:|\bResponseError:|\bRefused:) ({'|'.join(_WORDS)}) \w"
+    r"|\b(?:redis|valkey)\.exceptions\.(\w+)"
+)
 # Of pgx and others; pg8000, which shows the fields of the message as a dict; node-postgres.
 _SQLSTATE: Final = re.compile(
     r"\bSQLSTATE\W{1,3}([0-9A-Z]{5})\b|'C': '([0-9A-Z]{5})'|\bcode: '(?=\w*\d)([0-9A-Z]{5})'"
 )
 _CLASS: Final = re.compile(r"\b(?:psycopg2?\.errors\.|asyncpg\.exceptions\.(?:_base\.)?)(\w+)")
-_CLICKHOUSE: Final = re.compile(r"\bCode: (\d+)[.,]|\(error ?code:? (\d+)\)|\berror code (\d+)\b")
+# As the server and its own client say it, clickhouse-driver (whose own errors have no DB::),
+# clickhouse-connect, clickhouse-go, and the header of an HTTP answer.
+_CLICKHOUSE: Final = re.compile(
+    r"(?<![A-Za-z] )\bCode: (\d+)[.,] ?(?:e\.displayText\(\) = )?DB::"
+    r"|\b(?:clickhouse_driver|asynch)\.errors\.\w+: Code: (\d+)\."
+    r"|\bClickHouse exception, code: (\d+)\b|\bClickHouse error code:? (\d+)\b"
+    r"|(?i:\bX-ClickHouse-Exception-Code)\W{1,4}(\d+)\b"
+    r"|\bcode: (\d+), message: "
+)
+# In an exception of a driver's there is no doubt whose code it is.
+_CLICKHOUSE_CODE: Final = re.compile(r"\bCode: (\d+)\b")
 _ERRNO: Final = re.compile(r"\[Errno (-?\d+)\]|\bWinError (\d+)|\[Errno (\w+)\]")
 # https://learn.microsoft.com/windows/win32/winsock/windows-sockets-error-codes-2
 _WINDOWS: Final = {
@@ -78,14 +100,14 @@ def code_of(error: BaseException) -> tuple[Source, str]:
     sqlstate = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
     if module in ("psycopg", "psycopg2", "asyncpg", "pg8000"):
         return "postgres", str(sqlstate or _fields_of(error).get("C") or "")
-    if module in ("redis", "valkey", "coredis") or name == "Refused":
-        word = _FIRST_WORD.match(str(error))
+    if module in ("redis", "valkey", "coredis", "aioredis") or name == "Refused":
+        word = _FIRST_WORD.match(f"{getattr(error, 'status_code', '')} {error}".lstrip())
+        word = word or _FIRST_WORD.match(str(error))
         return "redis", word[1] if word else _REDIS.get(name, "")
-    if module in ("clickhouse_connect", "clickhouse_driver", "asynch"):
-        number = getattr(error, "code", None)
-        found = _CLICKHOUSE.search(str(error))
-        text = next((group for group in found.groups() if group), "") if found else ""
-        return "clickhouse", str(number) if isinstance(number, int) and number > 0 else text
+    if module in ("clickhouse_connect", "clickhouse_driver", "asynch", "aiochclient"):
+        return "clickhouse", _clickhouse(error)
+    if module == "ssl" and not isinstance(error, TimeoutError):
+        return "socket", str(getattr(error, "reason", None) or "SSL")
     if module in ("docker", "testcontainers"):
         return "docker", ""
     if isinstance(error, TimeoutError):
@@ -120,6 +142,15 @@ def _fields_of(error: BaseException) -> dict[str, str]:
     return fields if isinstance(fields, dict) else {}
 
 
+def _clickhouse(error: BaseException) -> str:
+    """The innermost code: of what was passed on, not of who passed it on."""
+    numbers = _CLICKHOUSE_CODE.findall(str(error))
+    number = getattr(error, "code", None)
+    if numbers:
+        return str(numbers[-1])
+    return str(number) if isinstance(number, int) and number > 0 else ""
+
+
 def codes_in(text: str) -> list[tuple[Source, str]]:
     """All codes that a text names."""
     found: list[tuple[Source, str]] = [
@@ -129,8 +160,13 @@ def codes_in(text: str) -> list[tuple[Source, str]]:
         code = _POSTGRES.get(match[1]) or _POSTGRES.get(match[1].removesuffix("Error"))
         if code:
             found.append(("postgres", code))
-    for match in _CLICKHOUSE.finditer(text):
-        found.append(("clickhouse", next(group for group in match.groups() if group)))
+    numbers = [next(filter(None, match.groups())) for match in _CLICKHOUSE.finditer(text)]
+    # Each layer that passes an error on puts its own code before it: the last one is the cause.
+    found += [("clickhouse", number) for number in numbers[-1:]]
+    for match in _REDIS_SAID.finditer(text):
+        word = match[1] or _REDIS.get(match[2], "")
+        if word:
+            found.append(("redis", word))
     for match in _ERRNO.finditer(text):
         number, windows, name = match.groups()
         code = name or _WINDOWS.get(windows or "") or _named(number)

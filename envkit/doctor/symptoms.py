@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from msgspec import structs
+
 from envkit.doctor.codes import code_of, codes_in, routine_of
 from envkit.doctor.model import Symptom
 from envkit.errors import EnvkitError, from_dict
@@ -25,7 +27,10 @@ _CHAINED: Final = re.compile(
     r"^(?:The above exception was the direct cause|During handling of the above exception)"
 )
 _ATTEMPT: Final = "connection to server"
-_CONTINUED: Final = re.compile(r"^(?:\s+\S|DETAIL:|HINT:|CONTEXT:|connection to server)")
+# The last one is of a Postgres server's log, where each part of a message has its own time.
+_CONTINUED: Final = re.compile(
+    r"^(?:\s+\S|DETAIL:|HINT:|CONTEXT:|connection to server|.{1,120}\b(?:DETAIL|HINT|CONTEXT):  )"
+)
 # How errors of ours print themselves: observed [slug], the detail indented, an arrow and the hint.
 _OURS: Final = re.compile(
     r"^(?:error: |[\w.]*\b[A-Z]\w+: )?(?P<told>\S.*?) \[(?P<slug>[a-z0-9.-]+)\]$"
@@ -61,7 +66,8 @@ def from_exception(
     found: list[Symptom] = []
     for one in _chain(error):
         if isinstance(one, EnvkitError):
-            found.append(of_envkit(one, check=check, service=service))
+            ours = of_envkit(one, check=check, service=service)
+            found.append(structs.replace(ours, where=where, block=block))
             continue
         source, code = code_of(one)
         data: dict[str, str] = {"class": type(one).__name__}

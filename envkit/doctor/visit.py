@@ -17,7 +17,7 @@ from envkit.errors import ConfigError, DsnMalformed
 from envkit.model import ServiceName
 from envkit.secrets import place_of
 
-__all__ = ["read_log", "visit"]
+__all__ = ["facts_of", "read_log", "visit"]
 
 #: In the order in which they are shown.
 _MODULES: Final = (
@@ -25,6 +25,7 @@ _MODULES: Final = (
     "secrets",
     "engine",
     "endpoints",
+    "selection",
     "programs",
     "drivers",
     "host",
@@ -61,7 +62,7 @@ def visit(
         pytest_args=pytest_args,
     )
     checks, symptoms = look_at_all(_probes(), context)
-    facts = Facts(services=_facts_of(config) if config else {}, ci=ci, category=category)
+    facts = Facts(services=facts_of(config) if config else {}, ci=ci, category=category)
     return report_of(checks, symptoms, facts)
 
 
@@ -81,7 +82,8 @@ def _probes() -> list[Probe]:
     return [one for name in _MODULES for one in import_module(f"{package}.{name}").PROBES]
 
 
-def _facts_of(config: Config) -> dict[ServiceName, ServiceFacts]:
+def facts_of(config: Config) -> dict[ServiceName, ServiceFacts]:
+    """What is planned for each configured service, as far as the configuration tells."""
     from envkit.dsn import read
 
     found: dict[ServiceName, ServiceFacts] = {}

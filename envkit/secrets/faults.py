@@ -23,6 +23,9 @@ KEY_BYTES: Final = {"HS256": 32, "HS384": 48, "HS512": 64}
 _RSA_BITS: Final = 2048
 _FAMILIES: Final = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "EdDSA"}
 _LIKE: Final = "http://localhost:8000/path"
+_WITHOUT_LINE_BREAK: Final = """export {name}="$(printf %s "${name}" | tr -d '\\r\\n')\""""
+# What is random looks a little less so now and then.
+_TOLERANCE: Final = 0.8
 # Below these a value is a word or a row of keys; what is between them and random is for
 # min_entropy to say.
 _LEAST_BITS: Final = {"opaque": 24.0, "jwt": 64.0}
@@ -117,8 +120,7 @@ def _whitespace(name: str, value: str, *, in_file: bool) -> Fault:
         "secret.whitespace",
         what,
         "write it without them",
-        # What $(…) leaves out is the line breaks at the end.
-        f'export {name}="$(printf %s "${name}")"' if line_break else "",
+        _WITHOUT_LINE_BREAK.format(name=name) if line_break and "\n" not in bare else "",
         # Most programs that read such files expect one line break, for editors add it.
         "warning" if in_file and value in (f"{bare}\n", f"{bare}\r\n") else "error",
     )
@@ -174,10 +176,10 @@ def _weak(secret: Secret, value: str) -> Fault | None:
         return Fault("secret.short", f"has fewer than the {least} bytes {whose}")
     declared = secret.min_entropy
     bits = declared or (_LEAST_BITS.get(secret.kind, 0.0) if secret.is_random_text else 0.0)
-    if bits and estimated_bits(value) < bits:
+    if estimated_bits(value) < bits * _TOLERANCE:
         return Fault(
             "secret.low-entropy",
-            f"is easy to guess: about less than {bits:.0f} bits of entropy",
+            f"is easy to guess: it has less than {bits:.0f} bits of entropy",
             severity="error" if declared else "warning",
         )
     return None

@@ -76,8 +76,8 @@ def _of_value(secret: Secret, found: Found, standard: Standard) -> Verdict | Non
         advice, command = _other_value(secret, found)
     elif wrong.slug == "secret.whitespace" and found.origin == "file":
         path = shlex.quote(str(found.path))
-        # What $(…) leaves out is the line breaks at the end.
-        command = f'value="$(cat {path})" && printf %s "$value" > {path}' if command else ""
+        strip = f'value="$(tr -d \'\\r\\n\' < {path})" && printf %s "$value" > {path}'
+        command = strip if command else ""
     elif found.origin != "environment":
         command = ""
     return Verdict(

@@ -29,6 +29,7 @@ __all__ = ["Generated", "generate", "new_value"]
 
 _USUAL: Final = 64  # characters
 _LONGEST: Final = 256  # with a pattern
+_TRIES: Final = 4  # chance may give a short one that looks like a row of keys
 # From the densest; no character of these has a meaning in a shell or in a .env file.
 _ALPHABETS: Final = (
     string.ascii_letters + string.digits + "_-",
@@ -77,9 +78,10 @@ def new_value(secret: Secret) -> str | None:
         lengths = (*range(_USUAL, 0, -1), *range(_USUAL + 1, max(_LONGEST, least) + 1))
     for length in lengths:
         for alphabet in _ALPHABETS if secret.pattern else _ALPHABETS[:1]:
-            value = "".join(secrets.choice(alphabet) for _ in range(length))
-            if _fits(secret, value):
-                return value
+            for _ in range(_TRIES):
+                value = "".join(secrets.choice(alphabet) for _ in range(length))
+                if _fits(secret, value):
+                    return value
     value = str(uuid.uuid4())
     return value if _fits(secret, value) else None
 

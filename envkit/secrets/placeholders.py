@@ -24,7 +24,7 @@ _WHOLE: Final = re.compile(
     | [x*._?-]{{3,}} | …+ | your[-_ ].+
     | my[-_ ](?:super[-_ ])?(?:secret|password|key|token|api)(?:[-_ ](?:key|token|password))?
     | (?:replace|insert|put|enter|add|set|fill|paste|generate){_SEP}
-      (?:me|it|this|with|in|your|a|an|the|here|real|secure|random|new|value|secret|key)\b.*
+      (?:me|it|this|with|in|your|a|an|the|here|real|secure|random|new|value|secret|key)(?:[-_ .].*)?
     | .+[-_ ]goes[-_ ]here
     | todo | fixme | tbd | tba | none | null | nil | undefined | n/?a | empty | unset | missing
     | placeholder | dummy | sample | example | default | redacted | hidden

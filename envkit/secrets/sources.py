@@ -147,7 +147,8 @@ def read_env(path: Path, environ: Mapping[str, str], unread: list[str]) -> list[
     from dotenv.parser import parse_stream
 
     entries: dict[str, Entry] = {}
-    for binding in parse_stream(io.StringIO(text)):
+    # With line ends of all kinds made one, as a text file is read.
+    for binding in parse_stream(io.StringIO(text.replace("\r\n", "\n").replace("\r", "\n"))):
         first, last = _lines(binding)
         if binding.error:
             unread.append(f"{path.name} line {first}: not in the form NAME=value")

@@ -34,6 +34,10 @@ class Connection:
         self._file.close()
         self._socket.close()
 
+    def wait(self, limit: float) -> None:
+        """How many seconds each answer from now on may take."""
+        self._socket.settimeout(limit)
+
     def log_in(self) -> None:
         """Give user and password, if there is a password.
 

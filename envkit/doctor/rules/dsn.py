@@ -35,7 +35,7 @@ _BEFORE_AT: Final = re.compile(r"(?P<quote>[\"'])[^\n]*@(?=[^\"'\n@]*(?P=quote))
         r"forbidden value %00 in percent-encoded value",
         r"invalid integer value \"[^\n]*\" for connection option \"(?P<option>\w+)\"",
         r"invalid port number: \"",
-        r"(?P<parameter>invalid URI query parameter: \"[^\"]*\")",
+        r"(?P<parameter>invalid (?:URI query parameter:|connection option) \"[^\"]*\")",
         r"missing \"=\" after \"[^\n]*\" in connection info string",
         r"(?:key/value separator \"=\" in URI query parameter|IPv6 host address[^\n]* in URI: \")",
         r"unexpected character \"[^\n]\" at position \d+ in URI",

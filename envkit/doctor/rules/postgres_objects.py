@@ -288,7 +288,7 @@ def extension_missing(seen: Seen) -> Finding | None:
 @rule(
     "pg.role.readonly",
     source=("postgres", "host"),
-    codes=["25006", "PG_IN_RECOVERY"],
+    codes=["25006", "PG_IN_RECOVERY", "PG_READ_ONLY"],
     texts=[
         r"cannot execute (?P<what>[\w ]+?) in a read-only transaction",
         r"cannot execute (?P<what2>[\w ]+?) during recovery",
@@ -309,6 +309,10 @@ def readonly(seen: Seen) -> Finding:
         title=f"Postgres only reads here{f': {what} was refused' if what else ''}",
         cause="it is a replica (in recovery), which follows another server"
         if replica
-        else "it is a replica, or default_transaction_read_only is on for this role or database",
-        fix=f"name the primary server in {seen.target.origin or 'the URL'}",
+        else "default_transaction_read_only is on for this role, database or server"
+        if seen.symptom.code == "PG_READ_ONLY"
+        else "it is a replica, or default_transaction_read_only is on",
+        fix=f"name the primary server in {seen.target.origin or 'the URL'}"
+        if replica
+        else "name the primary server, or switch default_transaction_read_only off",
     )

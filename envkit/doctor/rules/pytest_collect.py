@@ -9,6 +9,7 @@ from typing import Final
 from envkit.doctor.engine import Seen, rule
 from envkit.doctor.model import Finding
 from envkit.doctor.pytest_plugins import pip_install
+from envkit.doctor.rules.driver import DRIVERS
 
 __all__: list[str] = []
 
@@ -25,28 +26,8 @@ _AT_IMPORT: Final = [
     *("driver.", "secret.", "platform.", "dsn.", "net.", "pg.", "redis.", "ch.", "app."),
     "pytest.marker.unregistered",
 ]
-# These are `driver.missing`.
-_DRIVERS: Final = frozenset(
-    {
-        *("psycopg", "psycopg_binary", "psycopg_c", "psycopg_pool", "psycopg2", "asyncpg", "aiopg"),
-        *("pg8000", "redis", "aioredis", "coredis", "valkey", "glide", "hiredis", "aiochclient"),
-        *("clickhouse_connect", "clickhouse_driver", "clickhouse_sqlalchemy", "asynch", "chdb"),
-        *("aiosqlite", "pymysql", "MySQLdb", "aiomysql", "asyncmy", "mysql", "pyodbc", "pymssql"),
-        *("oracledb", "cx_Oracle", "pymongo", "motor", "cassandra", "neo4j", "elasticsearch"),
-    }
-)
-# Standard modules that later releases of Python dropped, and what stands in for them; the others
-# of the standard library are `platform.module-missing`.
-_DROPPED: Final = {
-    "asynchat": "pyasynchat",
-    "asyncore": "pyasyncore",
-    "cgi": "legacy-cgi",
-    "distutils": "setuptools",
-    "imp": "",
-}
 # Where the distribution has another name than its module.
 _DISTRIBUTIONS: Final = {
-    **{name: stand_in for name, stand_in in _DROPPED.items() if stand_in},
     "attr": "attrs",
     "bs4": "beautifulsoup4",
     "cv2": "opencv-python-headless",
@@ -138,18 +119,12 @@ def module_missing(seen: Seen) -> Finding | None:
     """
     module = seen.get("module")
     top = module.partition(".")[0]
-    if not module or top in _DRIVERS or module.startswith("sqlalchemy.dialects"):
+    # Those are `driver.missing` and `platform.module-missing`.
+    if top in DRIVERS or top in sys.stdlib_module_names or module.startswith("sqlalchemy.dialects"):
         return None
-    if top in sys.stdlib_module_names and top not in _DROPPED:
+    if not module:
         return None
     known = _DISTRIBUTIONS.get(module) or _DISTRIBUTIONS.get(top, "")
-    if top in _DROPPED:
-        return seen.finding(
-            title=f"the module {top} is no longer part of Python",
-            cause="what imports it was written for an older Python",
-            fix="install a newer release of what imports it, or what stands in for the module",
-            command=pip_install(known),
-        )
     if top in _OF_THE_PROJECT:
         return seen.finding(
             title=f"there is no module {module}",
@@ -288,6 +263,7 @@ def interrupted(seen: Seen) -> Finding:
     several = count != "1"
     return seen.finding(
         title=f"{count} error{'s' if several else ''} during collection, so no test ran",
-        cause="each error has its own cause, listed above it" if several else "see the error above",
+        cause=seen.get("errors")
+        or ("each error has its own cause, listed above it" if several else "see the error above"),
         fix="mend each; pytest --continue-on-collection-errors runs what could be collected",
     )

@@ -14,6 +14,7 @@ CASES = {
                  "supported for ai_socktype"),
             told("postgres", "", 'invalid integer value "p" for connection option "port"'),
             told("postgres", "", 'invalid percent-encoded token: "p%zz"'),
+            told("postgres", "", 'invalid connection option "foo"'),
             told("postgres", "", 'invalid dsn: invalid URI query parameter: "foo"'),
             told("postgres", "", 'missing "=" after "postgresql+asyncpg://u:p@localhost/db" in '
                  "connection info string"),

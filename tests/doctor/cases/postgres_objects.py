@@ -130,6 +130,7 @@ CASES = {
         fires=(
             told("postgres", "25006", "cannot execute CREATE TABLE in a read-only transaction"),
             told("host", "PG_IN_RECOVERY", "pg_is_in_recovery() is true"),
+            told("host", "PG_READ_ONLY", "default_transaction_read_only is on"),
             log("ERROR:  cannot execute INSERT in a read-only transaction"),
             told("postgres", "", 'connection to server at "127.0.0.1", port 5432 failed: session '
                  "is read-only"),

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import pytest
 from docker.errors import APIError, ImageNotFound
 
-from tests.doctor.live.visits import of_error, of_text, slugs_of, visit
+from tests.doctor.live.said import of_error, of_text, slugs_of, visit
 
 if TYPE_CHECKING:
     from docker.models.networks import Network

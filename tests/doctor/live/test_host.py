@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.doctor.live.visits import slugs_of, visit
+from tests.doctor.live.said import slugs_of, visit
 
 if TYPE_CHECKING:
     from tests.conftest import Project
