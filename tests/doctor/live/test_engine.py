@@ -360,11 +360,11 @@ def test_engine_that_dies_in_the_middle_of_a_call(own_engine: OwnEngine) -> None
     assert of_text(said).slug == "docker.engine.lost"
 
 
-def test_service_that_no_node_can_run(own_engine: OwnEngine) -> None:
+def test_service_that_no_node_can_run(distant_engine: OwnEngine) -> None:
     def docker(*command: str) -> str:
         done = subprocess.run(
             ["docker", *command],
-            env=os.environ | {"DOCKER_HOST": own_engine.url},
+            env=os.environ | {"DOCKER_HOST": distant_engine.url},
             capture_output=True,
             text=True,
             timeout=60,
