@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import platform
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from ipaddress import ip_network
+from pathlib import Path
+from socket import inet_ntoa
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -29,6 +33,8 @@ _DEFAULT_POOLS: Final[tuple[dict[str, Any], ...]] = (
 #: More networks than this in one pool are not counted: nobody uses them up.
 _MANY: Final = 4096
 
+_RTF_GATEWAY: Final = 2  # linux/route.h
+
 _Ask = Callable[[str], Any]
 
 
@@ -46,7 +52,7 @@ class EngineState(Struct, frozen=True, kw_only=True):
         version: Of the engine.
         architecture: Of its machine, in the words of image manifests.
         root: The directory of its images and containers, on its machine; empty if it did not say.
-        machine: Host name and kernel of its machine; empty if it did not say.
+        is_here: Whether its machine is this one, by host name and kernel.
         pools: None if it did not say.
         containers: All, as it lists them.
     """
@@ -54,7 +60,7 @@ class EngineState(Struct, frozen=True, kw_only=True):
     version: str
     architecture: str
     root: str = ""
-    machine: tuple[str, str] = ("", "")
+    is_here: bool = False
     pools: Pools | None = None
     containers: tuple[dict[str, Any], ...] = ()
 
@@ -85,14 +91,17 @@ def engine_state(address: EngineAddress, limit: float) -> EngineState:
                     break
                 found[name] = ask(question)
     info = found.get("info") or {}
+    machine = (info.get("Name") or "", info.get("KernelVersion") or "")
+    here = bool(address.socket) and machine == (platform.node(), platform.release())
+    networks = found.get("networks")
     return EngineState(
         version=version.get("Version", ""),
         architecture=version.get("Arch", ""),
         root=info.get("DockerRootDir") or "",
-        machine=(info.get("Name") or "", info.get("KernelVersion") or ""),
-        pools=_pools(info.get("DefaultAddressPools"), found["networks"])
-        if found.get("networks") is not None
-        else None,
+        is_here=here,
+        pools=None
+        if networks is None
+        else _pools(info.get("DefaultAddressPools"), networks, _routes() if here else []),
         containers=tuple(found.get("containers") or ()),
     )
 
@@ -159,8 +168,28 @@ def _asking(address: EngineAddress, limit: float) -> Iterator[_Ask]:
         yield ask_package
 
 
-def _pools(configured: Any, networks: Iterable[dict[str, Any]]) -> Pools:
-    taken = [
+def _routes() -> list[str]:
+    """Networks that this machine's interfaces are in, which an engine leaves alone.
+
+    https://github.com/moby/moby/blob/v28.0.0/libnetwork/netutils/utils_linux.go
+    """
+    try:
+        lines = Path("/proc/net/route").read_text().splitlines()[1:]
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        _, destination, _, flags, _, _, _, mask, *_ = line.split()
+        # Numbers are in the machine's own order of bytes.
+        address, length = (int(one, 16).to_bytes(4, sys.byteorder) for one in (destination, mask))
+        if not int(flags, 16) & _RTF_GATEWAY:
+            found.append(f"{inet_ntoa(address)}/{inet_ntoa(length)}")
+    return found
+
+
+def _pools(configured: Any, networks: Iterable[dict[str, Any]], routes: Iterable[str]) -> Pools:
+    taken = [ip_network(route, strict=False) for route in routes]
+    taken += [
         ip_network(config["Subnet"], strict=False)
         for network in networks
         for config in (network.get("IPAM") or {}).get("Config") or ()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import shutil
 import socket
 import sys
@@ -173,7 +172,7 @@ def _judge(
 
     images = _images(config, services)
     if images:
-        yield from _room(state, address)
+        yield from _room(state)
     yield from _few_pools(state)
     made = architectures(address, _ANSWER_S, images.values()) if images else {}
     for service, image in images.items():
@@ -192,9 +191,8 @@ def _judge(
     yield from _paused(state, config)
 
 
-def _room(state: EngineState, address: EngineAddress) -> Iterator[Symptom]:
-    here = address.socket and state.machine == (platform.node(), platform.release())
-    if not here or not state.root:
+def _room(state: EngineState) -> Iterator[Symptom]:
+    if not state.is_here or not state.root:
         return
     try:
         free = shutil.disk_usage(state.root).free

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -337,3 +338,52 @@ def test_what_a_killed_run_left(docker_project: Project, own_engine: OwnEngine) 
     assert report["findings"][0]["fix"]["command"] == "envkit prune"
     assert docker_project.envkit("prune", **environment).returncode == 0
     assert visit(docker_project, **environment)["findings"] == []
+
+
+def test_engine_that_dies_in_the_middle_of_a_call(own_engine: OwnEngine) -> None:
+    if shutil.which("docker") is None:
+        pytest.skip("no docker command")
+    with subprocess.Popen(
+        ["docker", "run", "--rm", REDIS],
+        env=os.environ | {"DOCKER_HOST": own_engine.url},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        end = time.monotonic() + 20
+        while not own_engine.client.containers.list():
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        own_engine.kill()
+        assert running.stderr is not None
+        said = running.stderr.read()
+    assert of_text(said).slug == "docker.engine.lost"
+
+
+def test_service_that_no_node_can_run(distant_engine: OwnEngine) -> None:
+    def docker(*command: str) -> str:
+        done = subprocess.run(
+            ["docker", *command],
+            env=os.environ | {"DOCKER_HOST": distant_engine.url},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        return done.stdout
+
+    if shutil.which("docker") is None:
+        pytest.skip("no docker command")
+    docker("swarm", "init", "--advertise-addr", "127.0.0.1", "--listen-addr", "127.0.0.1:0")
+    try:
+        constraint = ("--constraint", "node.labels.nowhere==1")
+        docker("service", "create", "-d", "--no-resolve-image", "--name", "s", *constraint, REDIS)
+        end = time.monotonic() + 20
+        while "no suitable node" not in (said := docker("service", "ps", "--no-trunc", "s")):
+            assert time.monotonic() < end, said
+            time.sleep(0.1)
+        found = of_text(said)
+        assert found.slug == "swarm.no-node"
+        assert "scheduling constraints not satisfied" in found.title
+    finally:
+        docker("swarm", "leave", "--force")
