@@ -129,8 +129,17 @@ def run_postgres(
 
 
 @contextlib.contextmanager
-def run_redis(directory: Path, *arguments: str, password: str = "r3d/s p@ss") -> Iterator[Foreign]:
-    """A Valkey of the wheel's, started by hand."""
+def run_redis(
+    directory: Path, *arguments: str, password: str = "r3d/s p@ss", **how: Any
+) -> Iterator[Foreign]:
+    """A Valkey of the wheel's, started by hand.
+
+    Args:
+        directory: For its log and data.
+        arguments: Further ones of its command line.
+        password: Empty for none.
+        how: For `subprocess.Popen`.
+    """
     from envkit import services
     from envkit.host import find_programs
 
@@ -144,6 +153,7 @@ def run_redis(directory: Path, *arguments: str, password: str = "r3d/s p@ss") ->
     server = _logged(
         directory / "redis.log",
         [found[0].path, "--port", str(port), "--dir", str(data), "--save", "", *secret, *arguments],
+        **how,
     )
     userinfo = f":{urllib.parse.quote(password, safe='')}@" if password else ""
     url = f"redis://{userinfo}127.0.0.1:{port}/0"

@@ -24,7 +24,7 @@ from envkit.cli.images import images
 from envkit.cli.init import init
 from envkit.cli.look import logs, status
 from envkit.cli.secrets import secrets
-from envkit.cli.shared import say, show_usage_error
+from envkit.cli.shared import configured_or_not, say, show_usage_error
 from envkit.cli.start import run, up
 from envkit.cli.use import export, shell
 from envkit.version import __version__
@@ -69,6 +69,7 @@ def _run(command: click.Command, name: str) -> NoReturn:
         # traceback.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    _mask_secrets()
     sys.excepthook = _crashed
     try:
         sys.exit(command.main(prog_name=name, standalone_mode=False) or 0)
@@ -81,6 +82,18 @@ def _run(command: click.Command, name: str) -> NoReturn:
     except click.Abort:
         say("aborted", err=True)
         sys.exit(1)
+
+
+def _mask_secrets() -> None:
+    """Have everything that is said pass what masks the secrets of project and environment."""
+    from envkit.redact import conceal_later
+
+    def values() -> set[str]:
+        from envkit.secrets import values_to_conceal
+
+        return values_to_conceal(configured_or_not(), os.environ)
+
+    conceal_later(values)
 
 
 def _crashed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -133,9 +133,7 @@ def guarded(code: int | None = None) -> Callable[[Callable[_P, int | None]], Cal
         @wraps(function)
         def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> None:
             from envkit.errors import EnvkitError
-            from envkit.redact import conceal_later
 
-            conceal_later(_secrets)
             try:
                 result = function(*args, **kwargs)
             except EnvkitError as error:
@@ -176,13 +174,6 @@ def configured(services: Sequence[str] = (), backend: str | None = None) -> Conf
     from envkit import config
 
     return config.load(overrides=config.Overrides(backend=backend, services=services))
-
-
-def _secrets() -> set[str]:
-    """What this process must not show."""
-    from envkit.secrets import values_to_conceal
-
-    return values_to_conceal(configured_or_not(), os.environ)
 
 
 def project_root() -> Path:

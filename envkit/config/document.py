@@ -117,7 +117,17 @@ def _syntax_error(path: Path, text: str, message: str) -> ConfigInvalid:
         said = text.rstrip()
         line = said.count("\n") + 1
         column = len(said) - said.rfind("\n")
+    from envkit.redact import printable, redacted
+
     quoted = text.split("\n")[line - 1].rstrip()
+    gutter = f"{line} | "
+    if (masked := redacted(quoted)) != quoted:
+        # Before it is cut, and without a caret, which would be in another place.
+        return ConfigInvalid(
+            f"{path.name}:{line}:{column}: not valid TOML: {found[1]}",
+            detail=gutter + printable(masked[: 2 * _WINDOW]),
+            hint=f"correct line {line} of {path}",
+        )
     # A window around the column: what is wrong must be visible in a line of any length.
     first = max(0, column - 1 - _WINDOW)
     # A control character must not reach the terminal, and must not shift the caret.
@@ -125,7 +135,6 @@ def _syntax_error(path: Path, text: str, message: str) -> ConfigInvalid:
         char if char.isprintable() else " " if char == "\t" else "\ufffd"
         for char in quoted[first : first + 2 * _WINDOW]
     )
-    gutter = f"{line} | "
     return ConfigInvalid(
         f"{path.name}:{line}:{column}: not valid TOML: {found[1]}",
         detail=f"{gutter}{window}\n{' ' * (len(gutter) + column - 1 - first)}^",

@@ -25,6 +25,9 @@ def show(value: object) -> str:
     """A value as TOML writes it, on one line and at most 60 characters long."""
     match value:
         case str():
+            from envkit.redact import redacted
+
+            value = redacted(value)  # before it is cut: half a secret is not found any more
             text = "".join(map(_escaped, value[:_SHOWN]))
             return f'"{text}"' if len(text) <= _SHOWN - 2 else f'"{text[: _SHOWN - 3]}…"'
         case bool():

@@ -22,9 +22,10 @@ from envkit.doctor.model import (
     Source,
     Symptom,
 )
+from envkit.doctor.patterns import Text
 from envkit.model import SERVICES, ServiceName
 
-__all__ = ["Rule", "Seen", "all_rules", "diagnose", "find", "rule"]
+__all__ = ["Readers", "Rule", "Seen", "all_rules", "diagnose", "find", "readers", "rule"]
 
 _RANK: Final[dict[Layer, int]] = {
     "server": 0,
@@ -120,7 +121,7 @@ class Rule(Struct, frozen=True, kw_only=True):
     make: Make
     sources: tuple[Source, ...] = ()
     codes: tuple[str, ...] = ()
-    texts: tuple[re.Pattern[str], ...] = ()
+    texts: tuple[Text, ...] = ()
     severity: Severity = "error"
     confidence: Confidence = "certain"
     layer: Layer
@@ -178,7 +179,7 @@ def rule(
             make=make,
             sources=(source,) if isinstance(source, str) else source,
             codes=tuple(codes),
-            texts=tuple(re.compile(text, re.IGNORECASE | re.MULTILINE) for text in texts),
+            texts=tuple(Text(text) for text in texts),
             severity=severity,
             confidence=confidence,
             layer=layer,
@@ -204,24 +205,60 @@ def find(slug: str) -> Rule | None:
     return all_rules().get(slug)
 
 
-def diagnose(symptom: Symptom, facts: Facts) -> Finding | None:
-    """What the symptom means, by the rule that knows best; None if none knows."""
-    rules = all_rules()
+#: Rules with those of their texts that can fit at all.
+Readers = Sequence[tuple[Rule, tuple[Text, ...]]]
+
+
+def readers(symptoms: Iterable[Symptom]) -> Readers:
+    """The rules whose texts can fit any of these symptoms; of a long log that leaves a few."""
+    everything = "\n".join(symptom.text for symptom in symptoms).lower()
+    found: list[tuple[Rule, tuple[Text, ...]]] = []
+    for one in all_rules().values():
+        texts = tuple(text for text in one.texts if text.may_fit(everything))
+        if texts:
+            found.append((one, texts))
+    return found
+
+
+@cache
+def _by_code() -> dict[tuple[Source, str], list[Rule]]:
+    found: dict[tuple[Source, str], list[Rule]] = {}
+    for one in all_rules().values():
+        for source in one.sources:
+            for code in one.codes:
+                found.setdefault((source, code), []).append(one)
+    return found
+
+
+def diagnose(symptom: Symptom, facts: Facts, among: Readers | None = None) -> Finding | None:
+    """What the symptom means, by the rule that knows best; None if none knows.
+
+    Args:
+        symptom: One of them.
+        facts: For the rules.
+        among: The `readers` of all symptoms, where there are many.
+    """
     if symptom.source in ("envkit", "secret"):
-        return _of_ours(symptom, rules.get(symptom.code))
+        return _of_ours(symptom, all_rules().get(symptom.code))
+    by_code = _by_code().get((symptom.source, symptom.code), []) if symptom.code else []
+    matches: dict[str, tuple[Rule, re.Match[str] | None]] = {
+        one.slug: (one, None) for one in by_code
+    }
+    lowered = symptom.text.lower()
+    for one, texts in readers([symptom]) if among is None else among:
+        for text in texts:
+            if match := text.search(symptom.text, lowered):
+                matches[one.slug] = (one, match)
+                break
     candidates: list[tuple[bool, int, int, Finding]] = []
-    for one in rules.values():
-        by_code = bool(symptom.code) and symptom.source in one.sources and symptom.code in one.codes
-        match = next((m for text in one.texts if (m := text.search(symptom.text))), None)
-        if not by_code and match is None:
-            continue
-        found = one.make(Seen(symptom=symptom, match=match, facts=facts, rule=one))
-        if found is not None:
-            length = len(match[0]) if match else 0
+    for one, found in matches.values():
+        finding = one.make(Seen(symptom=symptom, match=found, facts=facts, rule=one))
+        if finding is not None:
+            length = len(found[0]) if found else 0
             # Structured codes before text; who speaks from further in; who understood more of it.
             # An errno is only the socket's word: whoever names its owner beside it knows more.
-            sure = by_code and symptom.source != "socket"
-            candidates.append((not sure, _RANK[one.layer], -length, found))
+            sure = one in by_code and symptom.source != "socket"
+            candidates.append((not sure, _RANK[one.layer], -length, finding))
     return min(candidates, key=lambda one: one[:3])[3] if candidates else None
 
 

@@ -27,7 +27,10 @@ _CHAINED: Final = re.compile(
     r"^(?:The above exception was the direct cause|During handling of the above exception)"
 )
 _ATTEMPT: Final = "connection to server"
-_CONTINUED: Final = re.compile(r"^(?:\s+\S|DETAIL:|HINT:|CONTEXT:|connection to server)")
+# The last one is of a Postgres server's log, where each part of a message has its own time.
+_CONTINUED: Final = re.compile(
+    r"^(?:\s+\S|DETAIL:|HINT:|CONTEXT:|connection to server|.{1,120}\b(?:DETAIL|HINT|CONTEXT):  )"
+)
 # How errors of ours print themselves: observed [slug], the detail indented, an arrow and the hint.
 _OURS: Final = re.compile(
     r"^(?:error: |[\w.]*\b[A-Z]\w+: )?(?P<told>\S.*?) \[(?P<slug>[a-z0-9.-]+)\]$"

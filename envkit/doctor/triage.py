@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import structs
 
-from envkit.doctor.engine import diagnose, explained, rank
+from envkit.doctor.engine import diagnose, explained, rank, readers
 from envkit.doctor.model import Check, CheckStatus, Facts, Finding, Report, ReportStatus, Symptom
 
 __all__ = ["findings_of", "report_of"]
@@ -17,12 +17,25 @@ _CONFIDENCES = ("certain", "likely", "guess")
 
 def findings_of(symptoms: Iterable[Symptom], facts: Facts) -> tuple[Finding, ...]:
     """What the symptoms mean: the most probable root cause first, the same thing once."""
+    return _ordered(_diagnosed(symptoms, facts))
+
+
+def _diagnosed(symptoms: Iterable[Symptom], facts: Facts) -> list[tuple[Symptom, Finding]]:
+    symptoms = list(symptoms)
+    if not symptoms:
+        return []  # and no rule is loaded
+    among = readers(symptoms)
+    return [
+        (symptom, found)
+        for symptom in symptoms
+        if (found := diagnose(symptom, facts, among)) is not None
+    ]
+
+
+def _ordered(diagnosed: Iterable[tuple[Symptom, Finding]]) -> tuple[Finding, ...]:
     seen: dict[tuple[str, str | None, str], tuple[Finding, int]] = {}
-    for symptom in symptoms:
-        found = diagnose(symptom, facts)
-        if found is not None:
-            key = (found.slug, found.service, found.title)
-            seen.setdefault(key, (found, symptom.block))
+    for symptom, found in diagnosed:
+        seen.setdefault((found.slug, found.service, found.title), (found, symptom.block))
     return _folded(list(seen.values()))
 
 
@@ -87,11 +100,11 @@ def report_of(
         facts: For the rules.
         unexplained: Something failed, and no finding says why.
     """
-    findings = findings_of(symptoms, facts)
+    diagnosed = _diagnosed(symptoms, facts)
+    findings = _ordered(diagnosed)
     worst: dict[str, CheckStatus] = {}
-    for symptom in symptoms:
-        found = diagnose(symptom, facts)
-        if found is None or found.severity == "info":
+    for symptom, found in diagnosed:
+        if found.severity == "info":
             continue
         if worst.get(symptom.check) != "fail":
             worst[symptom.check] = "fail" if found.severity == "error" else "warn"

@@ -173,9 +173,13 @@ def _look_at_places(context: Context) -> Looked:
     """What is written to is writable, and what is private is private."""
     symptoms: list[Symptom] = []
     place = _temporary(context.environ)
-    origin = "TMPDIR" if context.environ.get("TMPDIR") else ""
-    # access() also knows of file systems that are mounted read-only.
-    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+    places = [(place, "TMPDIR" if context.environ.get("TMPDIR") else "")]
+    if context.config and (wanted := context.config.settings.data_dir):
+        places.append((Path(wanted), "data_dir in [tool.envkit]"))
+    for place, origin in places:
+        # access() also knows of file systems that are mounted read-only.
+        if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
+            continue
         why = "cannot be written to" if place.is_dir() else "is not there"
         symptoms.append(
             _told(
@@ -190,7 +194,9 @@ def _look_at_places(context: Context) -> Looked:
     run = run_path()
     if run.exists():
         private_dir(run)  # what it raises is a symptom
-    return Looked(detail=f"{place}, {run}", symptoms=tuple(symptoms))
+    return Looked(
+        detail=", ".join(str(one) for one in (*dict(places), run)), symptoms=tuple(symptoms)
+    )
 
 
 def _look_at_memory(context: Context) -> Looked:

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
 
 from msgspec import Struct
 
 __all__ = ["Room", "available_memory", "free_processes", "mebibytes", "room_at"]
+
+
+_MOUNTED: Final = Path("/sys/fs/cgroup")
+#: Version 1 writes the largest number there is where there is no limit.
+_UNLIMITED: Final = 1 << 60
 
 
 class Room(Struct, frozen=True, kw_only=True):
@@ -54,45 +60,57 @@ def available_memory() -> tuple[int, str] | None:
 
 
 def _within_group() -> int | None:
-    """What the control group's limit leaves; see Documentation/admin-guide/cgroup-v2.rst."""
-    for group in _groups():
-        try:
-            limit = (group / "memory.max").read_text().strip()
-            if limit == "max":
-                continue
-            used = int((group / "memory.current").read_text())
-            # The page cache is given back when it is needed.
-            cache = sum(
-                int(line.split()[1])
-                for line in _lines(str(group / "memory.stat"))
-                if line.startswith(("active_file ", "inactive_file "))
-            )
-            return int(limit) - used + cache
-        except (OSError, ValueError):
+    """What the narrowest control group's limit leaves."""
+    found: list[int] = []
+    for group in _groups("memory"):
+        limit = _number(group, "memory.max", "memory.limit_in_bytes")
+        used = _number(group, "memory.current", "memory.usage_in_bytes")
+        if limit is None or used is None or limit >= _UNLIMITED:
             continue
-    return None
+        # The page cache is given back when it is needed.
+        cache = sum(
+            int(line.split()[1])
+            for line in _lines(str(group / "memory.stat"))
+            if line.startswith(("active_file ", "inactive_file "))
+        )
+        found.append(limit - used + cache)
+    return min(found, default=None)
 
 
 def free_processes() -> int | None:
     """How many more processes and threads may be started; None without a limit that matters."""
-    for group in _groups():
+    found: list[int] = []
+    for group in _groups("pids"):
+        limit, used = _number(group, "pids.max"), _number(group, "pids.current")
+        if limit is not None and used is not None:
+            found.append(limit - used)
+    return min(found, default=None)
+
+
+def _groups(controller: str) -> list[Path]:
+    """This process's control group and those above it.
+
+    Of version 2 (Documentation/admin-guide/cgroup-v2.rst) or 1 (cgroup-v1/cgroups.rst).
+    """
+    for line in _lines("/proc/self/cgroup"):
+        _, controllers, below = line.split(":", 2)
+        if controllers and controller not in controllers.split(","):
+            continue
+        root = _MOUNTED / controller if controllers else _MOUNTED
+        path = root / below.strip().lstrip("/")
+        found = [path, *(one for one in path.parents if one.is_relative_to(root))]
+        if controllers or any((one / f"{controller}.current").exists() for one in found):
+            return found
+    return []
+
+
+def _number(group: Path, *names: str) -> int | None:
+    for name in names:
         try:
-            limit = (group / "pids.max").read_text().strip()
-            if limit != "max":
-                return int(limit) - int((group / "pids.current").read_text())
-        except (OSError, ValueError):
+            return int((group / name).read_text())
+        except (OSError, ValueError):  # the latter: "max"
             continue
     return None
-
-
-def _groups() -> list[Path]:
-    """This process's control group and those above it, the innermost first."""
-    for line in _lines("/proc/self/cgroup"):
-        if line.startswith("0::/"):
-            below = Path(line[4:].strip())
-            root = Path("/sys/fs/cgroup")
-            return [root / one for one in (below, *below.parents)]
-    return []
 
 
 def _lines(path: str) -> list[str]:

@@ -19,6 +19,8 @@ __all__ = ["look"]
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 _OVERCOMMIT: Final = Path("/proc/sys/vm/overcommit_memory")
 _NEARLY: Final = 0.9
+#: Part of the limit for the first answer.
+_FIRST: Final = 0.6
 # What a lease needs, with keys that are its own; asked of the server, not done.
 _NEEDED: Final = (
     ("SELECT", "1"),
@@ -103,8 +105,8 @@ def look(address: Address, *, limit: float, check: str, leases: bool) -> Looked:
     visit = _Visit(address, limit, check)
     begun = time.monotonic()
     try:
-        # A plain server says nothing to a TLS hello: then there must be time to ask it plainly.
-        with Connection(address, limit / 2 if address.tls else limit) as connection:
+        # Who speaks another protocol may say nothing: then there must be time to ask otherwise.
+        with Connection(address, limit * _FIRST) as connection:
             told = _examine(visit, connection, address, leases=leases)
     except Refused as error:
         visit.told(error)
@@ -236,7 +238,7 @@ def _rights(visit: _Visit, connection: Connection) -> None:
 def _unreached(visit: _Visit, address: Address, error: OSError) -> Looked:
     """Silence, another protocol, or a connection that broke."""
     silent = isinstance(error, TimeoutError)
-    if not address.host.startswith("/") and (address.tls or not silent):
+    if not address.host.startswith("/"):
         found = who_answers(address.host, address.port, visit.left)
         if address.tls and found.speaks == "redis":
             visit.saw("host", "REDIS_TLS", f"no TLS there: {error}", wanted="redis")

@@ -10,6 +10,9 @@ from envkit.doctor.model import Finding
 
 __all__: list[str] = []
 
+_PUBLISHING = (
+    r"(?:Ports are not available|userland proxy|from daemon|external connectivity|rootlessport)"
+)
 _UNREACHABLE = ("net.refused", "net.timeout", "pg.state.", "ch.refused", "ch.timeout.")
 
 
@@ -19,8 +22,8 @@ _UNREACHABLE = ("net.refused", "net.timeout", "pg.state.", "ch.refused", "ch.tim
     codes=["DISK_FULL", "DISK_LOW"],
     texts=[
         r"(?:Error response from daemon|failed to register layer|failed to solve"
-        r"|Error processing tar file|ApplyLayer|failed to (?:extract|copy|create|prepare|pull)"
-        r"|http\+docker://)[^\n]*no space left on device",
+        r"|Error processing tar file|ApplyLayer|failed to (?:extract layer|prepare extraction"
+        r"|pull and unpack)|http\+docker://)[^\n]*no space left on device",
         r"/var/lib/(?:docker|containerd|containers)/[^\n]*no space left on device",
         r"disk quota exceeded[^\n]*(?:overlay|containers/storage)",
     ],
@@ -52,12 +55,13 @@ def disk_full(seen: Seen) -> Finding:
     "docker.port.in-use",
     texts=[
         r"Bind for (?:\S+:)?(?P<port>\d+) failed: port is already allocated",
-        r"listen (?:tcp|udp)[46]? (?:\S*:)?(?P<port2>\d+): bind: address already in use",
+        # Every program written in Go says the second half.
+        rf"{_PUBLISHING}.*listen (?:tcp|udp)[46]? (?:\S*:)?(?P<port2>\d+): bind: address already",
         r"failed to bind host port (?:for )?\S*?:?(?P<port3>\d+)[/:].*address already in use",
         r"Ports are not available: .*?:(?P<port4>\d+).*"
         r"(?:address already in use|Only one usage of each socket address)",
         r"rootlessport (?:listen|cannot expose).*?:?(?P<port5>\d+).*(?:address already in use)",
-        r"(?:docker|daemon|userland proxy).*Only one usage of each socket address",
+        rf"{_PUBLISHING}.*Only one usage of each socket address",
     ],
     layer="engine",
     explains=["docker.engine.refused", "docker.container.exited", *_UNREACHABLE],
@@ -87,7 +91,7 @@ def port_in_use(seen: Seen) -> Finding:
 @rule(
     "docker.port.reserved-win",
     texts=[
-        r"(?:Ports are not available|listen (?:tcp|udp)[46]?|docker).*?(?::(?P<port>\d+))?[^\n]*"
+        rf"{_PUBLISHING}.*?(?::(?P<port>\d+): bind)?: "
         r"An attempt was made to access a socket in a way forbidden by its access permissions",
     ],
     layer="engine",

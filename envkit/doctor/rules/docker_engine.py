@@ -13,7 +13,18 @@ __all__: list[str] = []
 
 # An engine that is away makes all that needs it fail.
 _NEEDS_AN_ENGINE = (
-    "docker.",
+    "docker.build.",
+    "docker.container.",
+    "docker.disk.full",
+    "docker.engine.",
+    "docker.image.",
+    "docker.name.conflict",
+    "docker.net.pool",
+    "docker.port.",
+    "docker.pull.",
+    "docker.ryuk.unreachable",
+    # What a service's plan says of it.
+    "docker.daemon.down",
     "net.refused",
     "net.timeout",
     "envkit.backend.none",
@@ -87,7 +98,7 @@ def down(seen: Seen) -> Finding | None:
         r"the docker client must be run with elevated privileges",
     ],
     layer="engine",
-    explains=_NEEDS_AN_ENGINE,
+    explains=("docker.socket.denied", *_NEEDS_AN_ENGINE),
 )
 def denied(seen: Seen) -> Finding:
     """The engine's socket is there, and not for this user.

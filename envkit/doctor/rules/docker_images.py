@@ -14,6 +14,8 @@ from envkit.doctor.model import Finding
 __all__: list[str] = []
 
 _NO_IMAGE = ("docker.image.missing", "docker.container.exited", "docker.engine.refused")
+# Other services have paths with /v2/, too.
+_REGISTRY: Final = r"https?://[^\s\"/]+/v2/(?:[^\s\"]+/(?:manifests|blobs)/[^\s\":]+(?::\w+)?)?"
 _LIMITED: Final = re.compile(
     r"toomanyrequests|pull rate limit|429 Too Many Requests", re.IGNORECASE
 )
@@ -24,7 +26,7 @@ _LIMITED: Final = re.compile(
     texts=[
         r"toomanyrequests: ",
         r"You have reached your (?:unauthenticated )?pull rate limit",
-        r"(?:manifests?|blobs|pull|registry|docker\.io)\S*.{0,120}429 Too Many Requests",
+        rf"{_REGISTRY}.{{0,120}}429 Too Many Requests",
     ],
     layer="engine",
     # A client that goes on after it says in the end only that there is no such image.
@@ -57,10 +59,10 @@ def rate_limit(seen: Seen) -> Finding:
         r"unauthorized: (?:authentication required|incorrect username or password"
         r"|access to the requested resource)",
         r"no basic auth credentials",
-        r"(?:name unknown|repository name not known to registry)",
-        r"(?:Head|Get) \"https?://\S+/v2/\S*\": (?:denied|unauthorized|.*40[13] )",
-        r"unexpected status (?:code )?.*(?:manifests|token|v2).*40[13] (?:Forbidden|Unauthorized)",
-        r"failed to (?:fetch|authorize)[^\n]*40[13] (?:Forbidden|Unauthorized)",
+        r"name unknown: |repository name not known to registry",
+        rf"(?:Head|Get) \"?{_REGISTRY}\": (?:denied|unauthorized)",
+        rf"unexpected status (?:code )?{_REGISTRY}.*40[13] (?:Forbidden|Unauthorized)",
+        r"failed to fetch (?:anonymous|oauth) token",
     ],
     layer="engine",
     explains=_NO_IMAGE,
@@ -120,7 +122,7 @@ def tag_unknown(seen: Seen) -> Finding:
         r"No such image: (?P<image>[^\s\")]+)",
         r"(?P<image2>[\w./:-]+): image not known",
         r"docker\.errors\.ImageNotFound: .*",
-        r"Get \"?https://[^\s\"]+/v2/\S*: (?:dial tcp|net/http|context deadline|x509|proxyconnect"
+        rf"(?:Head|Get) \"?{_REGISTRY}\"?: (?:dial tcp|net/http|context deadline|x509|proxyconnect"
         r"|remote error|EOF|read tcp)",
         r"failed to (?:do request|resolve reference)[^\n]*: (?:dial tcp|x509|net/http"
         r"|context deadline)",

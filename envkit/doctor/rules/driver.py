@@ -59,8 +59,8 @@ _DIALECTS: Final = {
 
 @rule(
     "driver.missing",
-    source="host",
-    codes=["NO_DRIVER"],
+    source=("host", "python"),
+    codes=["NO_DRIVER", "ModuleNotFoundError"],
     texts=[
         r"No module named '?(?P<module>[A-Za-z_]\w*)(?:\.[\w.]+)?'?",
         r"no pq wrapper available",
@@ -81,8 +81,8 @@ def missing(seen: Seen) -> Finding | None:
     Fix: Install it with the Python that runs the tests.
     """
     text = seen.symptom.text
-    module, dialect = seen.get("module"), seen.get("dialect")
-    if module and module not in DRIVERS:
+    module, dialect = seen.get("module").partition(".")[0], seen.get("dialect")
+    if (module and module not in DRIVERS) or not (module or seen.match):
         return None
     # "must not be installed", and what only talks about it
     if seen.get("extra") and not re.search(r"is not installed|must be installed", text):

@@ -6,6 +6,7 @@ the slug in brackets behind them leads here also from a log.
 
 from __future__ import annotations
 
+import envkit
 from envkit.doctor.engine import Seen, rule
 from envkit.doctor.model import Finding
 
@@ -323,12 +324,12 @@ def program_broken(seen: Seen) -> Finding:
     codes=["FOREIGN_ENVKIT"],
     texts=[
         r"Successfully installed (?:\S+ )*(?P<whole>envkit-\d\S*)",
-        r"cannot import name '\w+' from 'envkit' \((?P<where>[^)]*)\)",
-        r"module 'envkit' has no attribute '(?P<name>\w+)'",
+        r"cannot import name '(?P<lacks>\w+)' from 'envkit' \(",
+        r"module 'envkit' has no attribute '(?P<lacks2>\w+)'",
     ],
     layer="driver",
 )
-def foreign(seen: Seen) -> Finding:
+def foreign(seen: Seen) -> Finding | None:
     """The package index's other envkit is installed.
 
     Why: There the names envkit and env-doctor belong to others; this one is called
@@ -336,11 +337,13 @@ def foreign(seen: Seen) -> Finding:
 
     Fix: Uninstall the other one, and install this one again.
     """
-    found = seen.get("found") or seen.get("whole")
+    found, lacks = seen.get("found") or seen.get("whole"), seen.get("lacks") or seen.get("lacks2")
+    if not found and lacks not in envkit.__all__:
+        return None  # a name that this one does not have either
     return seen.finding(
         title=f"the package {found or 'envkit'} is not this envkit",
         cause="the package index's envkit belongs to others; this one is envkit-services",
         fix="uninstall the other one, and install this one again",
         command="pip uninstall -y envkit && pip install --force-reinstall envkit-services",
-        confidence="certain" if found else "guess",
+        confidence="certain" if found else "likely",
     )

@@ -68,16 +68,16 @@ def tmp_readonly(seen: Seen) -> Finding:
 
     Fix: Set TMPDIR to a directory that can be written to; in a container mount a tmpfs on /tmp.
     """
-    place = seen.get("place") or seen.get("place2")
+    place, origin = seen.get("place") or seen.get("place2"), seen.get("origin")
     return seen.finding(
         title=f"{place} {seen.get('why', 'cannot be written to')}"
         if place
         else "there is no temporary directory that can be written to",
-        cause=f"{seen.get('origin')} names it, and this user cannot write there"
-        if seen.get("origin")
+        cause=f"{origin} names it, and this user cannot write there"
+        if origin
         else "it is missing, read-only, or somebody else's",
-        fix="set TMPDIR to a directory that you can write to",
-        command="export TMPDIR=$(mktemp -d -p /var/tmp)",
+        fix=f"make it, or set {origin or 'TMPDIR'} to a directory that you can write to",
+        command="" if "data_dir" in origin else "export TMPDIR=$(mktemp -d -p /var/tmp)",
     )
 
 

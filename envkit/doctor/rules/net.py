@@ -45,6 +45,7 @@ def refused(seen: Seen) -> Finding:
     codes=["TIMEOUT", "ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH"],
     texts=[
         r"connection timeout expired",
+        r"\bTimeoutError: (?:timed out|Timeout (?:reading from socket|connecting to server))",
         r"No route to host",
         r"Network is unreachable",
         r"(?:connect|connection)[^\n]{0,40} timed out",

@@ -18,14 +18,11 @@ _WINDOWS: Final = frozenset(("msvcrt", "winreg", "winsound", "_winapi", "nt", "_
 _BUILT_WITHOUT: Final = frozenset(
     ("_bz2", "_ctypes", "_curses", "_dbm", "_gdbm", "_lzma", "_sqlite3", "_ssl", "_tkinter")
 ) | {"_hashlib", "_uuid", "_zstd"}
+# What something else stands in for is `pytest.collect.module-missing`, which knows what.
+_REPLACED: Final = frozenset(("asynchat", "asyncore", "cgi", "distutils", "imp"))
 # https://docs.python.org/3/whatsnew/: module to the version it is gone from
 _REMOVED: Final = {
-    "distutils": "3.12",
-    "asynchat": "3.12",
-    "asyncore": "3.12",
-    "imp": "3.12",
     "smtpd": "3.12",
-    "cgi": "3.13",
     "crypt": "3.13",
     "imghdr": "3.13",
     "nntplib": "3.13",
@@ -39,6 +36,8 @@ _REMOVED: Final = {
 
 @rule(
     "platform.module-missing",
+    source="python",
+    codes=["ModuleNotFoundError"],
     texts=[r"No module named '?(?P<module>[A-Za-z_]\w*)(?:\.[\w.]+)?'?"],
     layer="driver",
     explains=["pytest.conftest.import", "pytest.collect.interrupted"],
@@ -47,15 +46,17 @@ def module_missing(seen: Seen) -> Finding | None:
     """A module of the standard library is not in this Python.
 
     Why: It exists on Unix only (fcntl, resource, pwd) or on Windows only (msvcrt, winreg), was
-    removed from newer Pythons (distutils, imp), or Python was built without a library (_sqlite3).
+    removed from newer Pythons (telnetlib, pipes), or Python was built without a library (_sqlite3).
 
     Fix: Guard the import, or use another module; for a Python built without a library install the
     library's headers and build it again.
     """
-    module = seen.get("module")
+    module = seen.get("module").partition(".")[0]
+    if module in _REPLACED:
+        return None
     if module in _REMOVED and module not in _UNIX:
         cause = f"Python {_REMOVED[module]} and later do not have it any more"
-        fix = "pip install setuptools brings distutils back; upgrade whatever still imports it"
+        fix = "upgrade whatever still imports it"
     elif module in _UNIX:
         cause, fix = "it exists on Unix only", "guard the import: if sys.platform != 'win32'"
     elif module in _WINDOWS:
@@ -76,7 +77,7 @@ def module_missing(seen: Seen) -> Finding | None:
     source="host",
     codes=["ENCODING"],
     texts=[
-        r"'(?P<codec>charmap|cp125\d|cp437|cp850|cp932|cp936|gbk|ascii|latin-1)' codec can't "
+        r"'(?P<codec>charmap|cp125\d|cp437|cp850|cp932|cp936|gbk|ascii)' codec can't "
         r"(?:en|de)code",
         r"UnicodeEncodeError: '(?P<codec2>[\w-]+)' codec can't encode .*surrogates not allowed",
     ],
@@ -100,4 +101,6 @@ def encoding(seen: Seen) -> Finding | None:
         fix='run with PYTHONUTF8=1, or say encoding="utf-8" in the code',
         command="export PYTHONUTF8=1",
         severity="warning" if seen.symptom.code == "ENCODING" else None,
+        # Code that asks for ASCII by name fails with the same words.
+        confidence="guess" if codec == "ascii" and not seen.symptom.code else None,
     )

@@ -60,7 +60,7 @@ def _tls_is_what_lacks(seen: Seen) -> bool:
     ],
     layer="server",
 )
-def password(seen: Seen) -> Finding:
+def password(seen: Seen) -> Finding | None:
     """The password is wrong, or there is no such role.
 
     Why: Under scram-sha-256 and md5 Postgres gives the same answer for both. A volume keeps the
@@ -68,6 +68,8 @@ def password(seen: Seen) -> Finding:
 
     Fix: Make the URL agree with the server's password, or start again with an empty volume.
     """
+    if re.search(r"DETAIL:  Role \"[^\"]*\" does not exist", seen.symptom.text):
+        return None  # the server's log says what the client is not told
     user = seen.get("user") or seen.get("user2")
     origin = seen.target.origin or "the URL"
     if seen.get("none"):
@@ -120,7 +122,8 @@ def role_missing(seen: Seen) -> Finding | None:
         cause="the server was set up with another POSTGRES_USER, or the URL names no user and the "
         "driver took the name of yours",
         fix=f"correct the user in {seen.target.origin or 'the URL'}, or create the role",
-        command=command(place, "createuser", role, user="postgres") if role else "",
+        # Each test gets a database of its own.
+        command=command(place, "createuser", "--createdb", role, user="postgres") if role else "",
     )
 
 
@@ -223,6 +226,7 @@ def tls_required(seen: Seen) -> Finding | None:
 
 @rule(
     "pg.tls.unsupported",
+    source="postgres",
     texts=[
         r"server does not support SSL, but SSL was required",
         r"server does not support SSL connections",  # JDBC: "The server..."
@@ -248,6 +252,7 @@ def tls_unsupported(seen: Seen) -> Finding:
 
 @rule(
     "pg.tls.certificate",
+    source="postgres",
     texts=[
         r"root certificate file \"(?P<file>[^\"]*)\" does not exist",  # libpq, asyncpg
         r"server certificate for \"(?P<name>[^\"]*)\"[^\n]* does not match host name",
@@ -306,7 +311,13 @@ def database_missing(seen: Seen) -> Finding:
     )
 
 
-@rule("pg.conn.rejected", texts=[_SERVER_SAID], confidence="likely", layer="driver")
+@rule(
+    "pg.conn.rejected",
+    source="postgres",
+    texts=[_SERVER_SAID],
+    confidence="likely",
+    layer="driver",
+)
 def rejected(seen: Seen) -> Finding | None:
     """The server answered and lets nobody in; its words are not known here.
 

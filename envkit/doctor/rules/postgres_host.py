@@ -164,6 +164,7 @@ def collation(seen: Seen) -> Finding:
 
 @rule(
     "pg.datadir.version",
+    source="postgres",
     texts=[
         r"database files are incompatible with server",
         r"data directory was initialized by PostgreSQL version (?P<old>[\d.]+)[^\n]* this version "

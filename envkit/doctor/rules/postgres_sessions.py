@@ -90,6 +90,7 @@ def pool_exhausted(seen: Seen) -> Finding:
 
 @rule(
     "pg.conn.shared",
+    source="postgres",
     texts=[
         r"cannot perform operation: another operation is in progress",  # asyncpg
         r"sending (?:query|prepared query|query and params) failed: another command is already",
@@ -189,6 +190,7 @@ def shutting_down(seen: Seen) -> Finding | None:
 
 @rule(
     "pg.state.init-race",
+    source="postgres",
     texts=[
         # While connecting only; later on these words are no evidence for anything.
         r"connection to server at \"(?P<host>[^\"]+)\"[^\n]*, port (?P<port>\d+) failed: "
@@ -262,6 +264,7 @@ _REVERSED = (
 
 @rule(
     "pg.protocol.garbage",
+    source="postgres",
     texts=[
         r"LOG:  invalid length of startup packet",
         r"unsupported frontend protocol (?P<version>\d+\.\d+): server supports",

@@ -167,3 +167,15 @@ def file_open(seen: Seen) -> Finding:
     Fix: chmod 600 the file.
     """
     return _as_judged(seen)
+
+
+@rule("secret.file-unwritable", source="envkit", codes=["secret.file-unwritable"], layer="host")
+def file_unwritable(seen: Seen) -> Finding:
+    """Values for missing secrets were made and cannot be written.
+
+    Why: The file or its directory may not be changed by this user, the disk is full, or the file
+    ends in a way that would swallow what is appended.
+
+    Fix: Make the first of env_files writable, or name another one in [tool.envkit].
+    """
+    return _as_judged(seen)

@@ -41,8 +41,6 @@ def no_node(seen: Seen) -> Finding:
         r"heartbeat failure for node in",
         r"\"?(?:Status|Message)\"?: ?\"heartbeat failure\"",
         r"Node (?P<node>\S+) change state NodeActive --> NodeFailed",
-        r"Marking (?P<node2>\S+) as failed, suspect timeout reached",
-        r"\bnode is down\b",
     ],
     layer="engine",
     explains=["net.refused", "net.timeout", "swarm.no-node"],
@@ -54,7 +52,7 @@ def node_lost(seen: Seen) -> Finding:
 
     Fix: Bring it back or remove it (docker node rm), and run the tests again.
     """
-    node = seen.get("node") or seen.get("node2")
+    node = seen.get("node")
     return seen.finding(
         title=f"the swarm lost node {node}" if node else "the swarm lost a node",
         cause="its machine or engine stopped, or the network to it is interrupted",

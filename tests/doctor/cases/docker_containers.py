@@ -25,6 +25,7 @@ CASES = {
         ),
         silent=(
             log("OSError: [Errno 28] No space left on device: '/tmp/x'"),
+            log("failed to create file: write /data/x: no space left on device"),
             log('ERROR:  could not extend file "base/16384/1": No space left on device'),
         ),
     ),
@@ -56,6 +57,7 @@ CASES = {
             log("OSError: [Errno 98] Address already in use"),
             log('LOG:  could not bind IPv4 address "127.0.0.1": Address already in use'),
             log("the IP is already allocated"),
+            log("listen tcp :9090: bind: address already in use"),
         ),
     ),
     "docker.port.reserved-win": Case(

@@ -30,6 +30,7 @@ CASES = {
         ),
         silent=(
             log("HTTP/1.1 429 Too Many Requests"),
+            log("the pull request's API says 429 Too Many Requests"),
             log("FATAL:  sorry, too many clients already"),
             log("Error response from daemon: No such image: postgres:18"),
         ),
@@ -65,6 +66,9 @@ CASES = {
             log("manifest for redis:99 not found: manifest unknown: manifest unknown"),
             log(_DAEMON + "unauthorized: " + _LIMIT),
             log("403 Forbidden: missing SERVICE_SECRET"),
+            log("failed to fetch the user: 401 Unauthorized"),
+            log('Get "https://api.acme.io/v2/users": unauthorized'),
+            log("ValueError: username unknown"),
             log("AccessDenied: requested access to bucket"),
         ),
     ),
@@ -115,7 +119,7 @@ CASES = {
         silent=(
             log(_LIMIT + " No such image: postgres:18"),
             log("Unable to find image 'redis:9' locally"),
-            log("requests.get('https://example.org/v2/things')"),
+            log('Get "https://api.acme.io/v2/things": dial tcp: i/o timeout'),
             log("PIL.UnidentifiedImageError: cannot identify image file"),
         ),
     ),

@@ -14,6 +14,7 @@ _SPECIAL = {
         silent=(
             log("Successfully installed envkit-services-0.1.0 pyyaml-6.0.2"),
             log("ImportError: cannot import name 'x' from 'envkitten' (/x.py)"),
+            log("AttributeError: module 'envkit' has no attribute 'leese_fixture'"),
         ),
     ),
     "envkit.leftovers": Case(

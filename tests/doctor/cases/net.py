@@ -20,6 +20,7 @@ CASES = {
             told("socket", "TIMEOUT", "timed out"),
             told("socket", "EHOSTUNREACH", "[Errno 113] No route to host"),
             log("connection timeout expired"),
+            log("redis.exceptions.TimeoutError: Timeout reading from socket"),
         ),
         silent=(log("test_timeout.py::test_retries PASSED"),),
     ),

@@ -7,7 +7,7 @@ CASES = {
             log("E   ModuleNotFoundError: No module named 'resource'"),
             log("ModuleNotFoundError: No module named 'winreg'"),
             log("ModuleNotFoundError: No module named '_sqlite3'"),
-            log("ModuleNotFoundError: No module named 'distutils.core'"),
+            log("ModuleNotFoundError: No module named 'pipes'"),
             log("ModuleNotFoundError: No module named 'venv'"),
             told("python", "ModuleNotFoundError", "ModuleNotFoundError: No module named 'pwd'"),
         ),
@@ -15,6 +15,7 @@ CASES = {
             log("ModuleNotFoundError: No module named 'clickhouse_driver'"),
             log("ModuleNotFoundError: No module named 'acme_billing'"),
             log("ModuleNotFoundError: No module named 'tests.resource'"),
+            log("ModuleNotFoundError: No module named 'distutils.core'"),
         ),
     ),
     "platform.encoding": Case(

@@ -50,6 +50,9 @@ CASES = {
                  data={"routine": "InitializeSessionUserId"}),
             told("postgres", "", f'{_AT}FATAL:  role "app" does not exist'),
             log('2026-11-21 11:08:57.817 UTC [7536] FATAL:  role "root" does not exist'),
+            log('2026-11-21 11:08:57.817 UTC [7536] FATAL:  password authentication failed for '
+                'user "root"\n2026-11-21 11:08:57.817 UTC [7536] DETAIL:  Role "root" does not '
+                "exist."),
             log('psql: error: connection to server on socket "/tmp/.s.PGSQL.5432" failed: FATAL:  '
                 'role "root" does not exist'),
         ),

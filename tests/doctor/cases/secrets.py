@@ -26,3 +26,10 @@ CASES = {
     )
     for slug, other in _OTHERS.items()
 }
+CASES["secret.file-unwritable"] = Case(
+    fires=(told("envkit", "secret.file-unwritable", ".env cannot be written: permission denied"),),
+    silent=(
+        told("secret", "secret.file-open", ".env can be read by others"),
+        log("cannot write .env.local: permission denied"),
+    ),
+)

@@ -20,7 +20,7 @@ CASES = {
                 'level=info msg="Node e7b284330420/10.0.0.9 change state NodeActive --> NodeFailed"'
             ),
         ),
-        silent=(log("the heartbeat of the worker failed"), log("heartbeat to manager succeeded")),
+        silent=(log("the heartbeat of the worker failed"), log("ClusterError: node is down")),
     ),
     "swarm.not-manager": Case(
         fires=(
