@@ -16,7 +16,7 @@ from envkit.doctor.model import Facts, Finding, Report, Symptom
 from envkit.doctor.render.words import cause, clean
 from envkit.doctor.symptoms import from_exception, from_text
 from envkit.doctor.triage import findings_of
-from envkit.errors import EnvkitError
+from envkit.errors import EnvkitError, LeaseFailed
 
 __all__ = ["explanations", "lines_of_error", "nothing_selected", "symptoms_of"]
 
@@ -57,11 +57,14 @@ def symptoms_of(error: BaseException) -> list[dict[str, Any]]:
     """
     from envkit.redact import redacted
 
-    if isinstance(error, pytest.fail.Exception) and isinstance(error.__cause__, EnvkitError):
-        error = error.__cause__  # ours, in the words that pytest shows
+    error = getattr(error, "envkit_error", error)
     found = from_exception(error)
+    if isinstance(error, LeaseFailed):  # which quotes the server
+        found.insert(0, Symptom(source="log", text=error.observed))
     if isinstance(error, pytest.FixtureLookupError) and error.argname:
         found = [msgspec.structs.replace(found[0], text=f"fixture '{error.argname}' not found")]
+    # What an assertion compares may hold the words of any error, and is none.
+    found = [one for one in found if one.code != "AssertionError"]
     return [
         msgspec.to_builtins(msgspec.structs.replace(one, text=redacted(one.text[:_LONGEST])))
         for one in found[:_MOST_OF_ONE]
@@ -99,7 +102,7 @@ def _failures(reports: Iterable[Any]) -> Iterator[_Failure]:
         if not isinstance(report, pytest.TestReport | pytest.CollectReport) or not report.failed:
             continue
         told = getattr(report, ATTRIBUTE, None)
-        if told:
+        if told is not None:
             symptoms = msgspec.convert(told, list[Symptom])
         elif isinstance(report.longrepr, str):  # such as xdist's own word about a worker that died
             symptoms = [Symptom(source="pytest", text=report.longrepr[:_LONGEST])]
@@ -175,7 +178,7 @@ def lines_of_error(error: EnvkitError) -> list[str]:
     lines += _fix(ours)
     for finding in findings_of(at_once, Facts()):
         if finding.slug != error.slug and finding.severity == "error":
-            lines += _lines(finding, "is what it says above")
+            lines += _lines(finding, "said in its log, above")
     return lines
 
 

@@ -264,12 +264,14 @@ class Run:
             return stack.enter_context(self._leased(wanted, item))
         except EnvkitError as error:
             failure = error
-        # Not in the handler: a report with both errors would say the same twice. The cause is for
-        # those who look at exceptions, and is not shown.
+        # Not in the handler: a report with both errors would say the same twice.
         if isinstance(failure, UnavailableError) and self._mode == "auto":
             self.unavailable = failure
             pytest.skip(_skip_words(failure))
-        raise pytest.fail.Exception(_words(failure), pytrace=False) from failure
+        failed = pytest.fail.Exception(_words(failure), pytrace=False)
+        # For `symptoms_of`; a cause would be shown beside it.
+        failed.envkit_error = failure  # type: ignore[attr-defined] # not of pytest's
+        raise failed
 
     @contextmanager
     def _leased(

@@ -119,6 +119,7 @@ def test_missing_service_is_reported_once_and_stops_the_run(project: Project) ->
 envkit
 no container engine answers at NO-ENGINE [docker.daemon.down]
     [Errno 2] No such file or directory
+Why: Docker is not started, or the address that DOCKER_HOST or the docker context names leads to a machine or socket where no engine listens. One that takes connections and says nothing hangs.
 → docker info; or the backend embedded, which needs no engine
 ! xdist.dsession.Interrupted: envkit: the services that the tests need cannot be had [docker.daemon.down] !
 no tests ran

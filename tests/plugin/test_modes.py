@@ -63,6 +63,7 @@ collected 3 items
 envkit
 no container engine answers at NO-ENGINE [docker.daemon.down]
     [Errno 2] No such file or directory
+Why: Docker is not started, or the address that DOCKER_HOST or the docker context names leads to a machine or socket where no engine listens. One that takes connections and says nothing hangs.
 → docker info; or the backend embedded, which needs no engine
 ! Interrupted: envkit: the services that the tests need cannot be had [docker.daemon.down] !
 no tests ran
@@ -83,6 +84,11 @@ _____________________________________ test _____________________________________
 no container engine answers at NO-ENGINE [docker.daemon.down]
     [Errno 2] No such file or directory
 → docker info; or the backend embedded, which needs no engine
+envkit: the environment
+no container engine answers at NO-ENGINE [docker.daemon.down]
+  explains 1 test: test_require_fails_a_fixture_asked_for_at_run_time.py::test
+  Why: Docker is not started, or the address that DOCKER_HOST or the docker context names leads to a machine or socket where no engine listens. One that takes connections and says nothing hangs.
+  → docker info; or the backend embedded, which needs no engine
 1 failed
 """)
 
