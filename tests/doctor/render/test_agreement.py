@@ -11,14 +11,17 @@ from xml.etree import ElementTree
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from envkit.doctor.model import Report
+from envkit.doctor.model import Check, Report
 from envkit.doctor.render import github, html, json, junit, text
 from envkit.doctor.render.words import verdict
+from envkit.doctor.symptoms import from_text as symptoms_from
+from envkit.doctor.triage import report_of
 from tests.doctor.render.made import CANARY, reports
+from tests.doctor.test_rules import CASES
 
-_SLUG: Final = re.compile(r"\[(made\.\d+)\]")
+_SLUG: Final = re.compile(r"\[([a-z]+(?:\.[a-z0-9-]+)+)\]")
 # The first report takes a second: hypothesis makes its table of Unicode.
 _unhurried: Final = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 _EXIT_CODES: Final = {"✓": 0, "✗": 1, "?": 3}
@@ -110,6 +113,20 @@ def from_html(told: str) -> Read:
 @_unhurried
 @given(reports())
 def test_all_formats_agree_on_verdict_order_and_exit_code(report: Report) -> None:
+    assert_agreed(report)
+
+
+@pytest.mark.parametrize("slug", sorted(CASES))
+def test_all_formats_agree_on_each_fault(slug: str) -> None:
+    case = CASES[slug]
+    looked = Check(name="looked", group="Services", status="pass")
+    for seen in case.fires:
+        symptoms = symptoms_from(seen.text) if seen.source == "log" else [seen]
+        of_the_check = [structs.replace(one, check="looked") for one in symptoms]
+        assert_agreed(report_of((looked,), of_the_check, case.facts))
+
+
+def assert_agreed(report: Report) -> None:
     expected = Read(report.exit_code, [one.slug for one in report.findings], verdict(report))
     assert from_text(as_text(report)) == expected
     assert from_github(github.render(report)) == expected
