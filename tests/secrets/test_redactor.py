@@ -40,8 +40,9 @@ FORMS: dict[str, Callable[[str], str]] = {
     "Basic, longer": lambda value: base64.b64encode(b"boss:" + value.encode()).decode(),
     "base64 for URLs": lambda value: base64.urlsafe_b64encode(b"a:" + value.encode()).decode(),
 }
+# Not those that are left out: too short, or known to everybody.
 VALUES = st.text(st.characters(exclude_categories=["Cs"]), min_size=SHORTEST, max_size=40).filter(
-    lambda value: len(value.strip()) >= SHORTEST and set(value.strip()) != {"*"}
+    lambda value: repr(Redactor([value])) == "<Redactor of 1 values>"
 )
 
 
