@@ -195,8 +195,7 @@ def worker_crash(seen: Seen) -> Finding:
     return seen.finding(
         title=f"an xdist worker died in {test}" if test else "xdist's workers died",
         cause="killed for lack of memory, a crash in a compiled module, or os._exit in the test",
-        fix="run that test alone, without xdist; with a lower -n if memory is short",
-        command=f"pytest -p no:xdist '{test}'" if test else "",
+        fix="run that test alone (pytest -p no:xdist); with a lower -n if memory is short",
     )
 
 
