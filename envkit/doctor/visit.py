@@ -13,7 +13,7 @@ from envkit.doctor import reading
 from envkit.doctor.model import Facts, Report, ServiceFacts
 from envkit.doctor.probes.look import Context, Probe, look_at_all
 from envkit.doctor.triage import report_of
-from envkit.errors import ConfigError, DsnMalformed
+from envkit.errors import ConfigError, DsnMalformed, UsageError
 from envkit.model import ServiceName
 from envkit.secrets import place_of
 
@@ -46,6 +46,9 @@ def visit(
         environ: Stands in for ``os.environ``.
         category: Of tests, whose needs and selection are looked at, too.
         pytest_args: Further arguments that its command would get.
+
+    Raises:
+        UsageError: There is no such category.
     """
     config: Config | None = None
     try:
@@ -53,6 +56,12 @@ def visit(
     except ConfigError:  # the probe of the configuration says so
         config = None
     ci = place_of(environ) == "ci"
+    if category and config and category not in config.categories:
+        names = ", ".join(config.categories)
+        raise UsageError(
+            f"there is no category {category!r}",
+            hint=f"name one of {names}" if names else "declare it under [tool.envkit.categories]",
+        )
     context = Context(
         root=root,
         config=config,

@@ -25,7 +25,6 @@ from envkit.doctor.model import Facts, Symptom
 from envkit.doctor.probes.look import Context, Looked, Probe
 from envkit.doctor.pytest_plugins import owner_of_option
 from envkit.doctor.symptoms import from_text
-from envkit.errors import UsageError
 
 __all__ = ["PROBES"]
 
@@ -43,7 +42,11 @@ _SAID_AT_MOST: Final = 4000
 def _look(context: Context) -> Looked:
     if not context.category and not context.pytest_args:
         return Looked(status="skipped", detail="only with --category or pytest's arguments")
-    category = _category(context)
+    if context.config is None:
+        return Looked(status="skipped", detail="the configuration cannot be read")
+    category = (
+        context.config.categories[context.category] if context.category else Category(name="")
+    )
     with tempfile.TemporaryFile() as output:
         code, said = _collect(context, arguments(category, context.pytest_args), output.fileno())
         output.seek(0)
@@ -62,19 +65,6 @@ def _look(context: Context) -> Looked:
             symptoms=tuple(symptoms),
         )
     return Looked(detail=detail, symptoms=tuple(symptoms))
-
-
-def _category(context: Context) -> Category:
-    if not context.category:
-        return Category(name="")
-    known = context.config.categories if context.config else {}
-    if context.category not in known:
-        names = ", ".join(known)
-        raise UsageError(
-            f"there is no category {context.category!r}",
-            hint=f"name one of {names}" if names else "declare it under [tool.envkit.categories]",
-        )
-    return known[context.category]
 
 
 def arguments(category: Category, further: Sequence[str]) -> list[str]:

@@ -288,10 +288,20 @@ def test_misspelt_path_of_a_category_is_corrected(project: Project) -> None:
     assert found["fix"]["text"] == "did you mean tests/database?"
 
 
-def test_unknown_category_is_named(project: Project) -> None:
+def test_unknown_category_is_a_usage_error(project: Project) -> None:
     project.write("envkit.toml", "[categories.some]\n")
-    found = doctor(project, "--category", "sum")["findings"]
-    assert "there is no category 'sum'" in found[0]["title"]
+    done = project.envkit("doctor", "--category", "sum")
+    assert done.returncode == 2
+    assert "there is no category 'sum'" in done.stderr
+    assert "name one of some" in done.stderr
+
+
+def test_selection_waits_for_a_configuration_that_can_be_read(project: Project) -> None:
+    project.write("envkit.toml", "nonsense = 1\n")
+    report = doctor(project, "--category", "some")
+    assert [one["slug"] for one in report["findings"]] == ["envkit.config.unknown-key"]
+    (selection,) = (one for one in report["checks"] if one["name"] == "Test selection")
+    assert selection["status"] == "skipped"
 
 
 def test_plugin_that_is_installed_and_kept_out_is_not_installed_again(project: Project) -> None:
