@@ -109,8 +109,10 @@ def report_of(
         if worst.get(symptom.check) != "fail":
             worst[symptom.check] = "fail" if found.severity == "error" else "warn"
     judged = tuple(
-        structs.replace(check, status=worst[check.name])
-        if check.status == "pass" and check.name in worst
+        structs.replace(check, status=worst.get(check.name, "pass"))
+        # Whoever saw an error has seen enough, even if it could not look at all it wanted.
+        if check.status == "pass"
+        or (check.status == "not-checked" and worst.get(check.name) == "fail")
         else check
         for check in checks
     )

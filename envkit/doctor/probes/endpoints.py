@@ -125,7 +125,9 @@ def _look_at_ours(service: ServiceName, config: Config, check: str, choice: Choi
             silent = any(one.code == "TIMEOUT" for one in symptoms)
             return Looked(
                 status="not-checked" if silent else "pass",
-                detail=f"{where} does not answer" if silent else f"{where}, {choice.why}",
+                detail=f"{where} does not answer"
+                if silent
+                else f"{where}, started in {row['started_ms']:.0f} ms; {choice.why}",
                 symptoms=symptoms,
             )
     return Looked(detail=f"{choice.backend}: {choice.why}")

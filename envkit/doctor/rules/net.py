@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 from envkit.doctor.engine import Seen, rule
 from envkit.doctor.model import Finding
 
 __all__: list[str] = []
 
+_UNREACHABLE = ("EHOSTUNREACH", "ENETUNREACH")
+_NO_WAY = re.compile("No route to host|is unreachable", re.IGNORECASE)
 _PLACE = r"(?:(?:to server )?at \"(?P<host>[^\"]+)\"[^\n]*port (?P<port>\d+))"
+
+
+def _place(seen: Seen) -> str:
+    return ":".join(part for part in (seen.get("host"), seen.get("port")) if part)
 
 
 @rule(
@@ -30,7 +38,7 @@ def refused(seen: Seen) -> Finding:
 
     Fix: Start the server, or correct host and port.
     """
-    where = ":".join(part for part in (seen.get("host"), seen.get("port")) if part)
+    where = _place(seen)
     origin = seen.target.origin
     return seen.finding(
         title=f"nothing listens at {where}" if where else "a connection was refused",
@@ -50,7 +58,6 @@ def refused(seen: Seen) -> Finding:
         r"Network is unreachable",
         r"(?:connect|connection)[^\n]{0,40} timed out",
     ],
-    severity="warning",
     confidence="likely",
     layer="socket",
 )
@@ -62,10 +69,20 @@ def timed_out(seen: Seen) -> Finding:
 
     Fix: See whether the server answers on its own machine; then check route and firewall.
     """
-    where = ":".join(part for part in (seen.get("host"), seen.get("port")) if part)
+    where = _place(seen)
+    if seen.symptom.code in _UNREACHABLE or (seen.match and _NO_WAY.search(seen.match[0])):
+        return seen.finding(
+            title=f"there is no way to {where}" if where else "there is no way to a host",
+            cause="the address belongs to a network that this machine is not in, such as that of a "
+            "VPN which is off or of a container",
+            fix=f"correct the address in {seen.target.origin or 'the URL'}, or join its network",
+            confidence="certain",
+        )
     return seen.finding(
         title=f"no answer from {where}" if where else "there was no answer in time",
         cause="packets are swallowed on the way, or the server is paused or hangs",
+        # A probe that gets no answer says so itself: it could not look.
+        severity="warning" if seen.symptom.check else "error",
         fix="see whether the server answers on its own machine; then check route and firewall",
     )
 
@@ -97,4 +114,38 @@ def unknown_name(seen: Seen) -> Finding:
         title=f"the host name {host} is not known here" if host else "a host name is not known",
         cause="a name of a compose service used outside of its network, or a typing error",
         fix=f"outside of the compose network use localhost in {seen.target.origin or 'the URL'}",
+    )
+
+
+@rule(
+    "net.tls.certificate",
+    source="socket",
+    codes=["CERTIFICATE_VERIFY_FAILED", "HOSTNAME_MISMATCH"],
+    texts=[
+        r"\[SSL: CERTIFICATE_VERIFY_FAILED\] certificate verify failed(?:: (?P<why>[^(\n]+))?",
+    ],
+    layer="socket",
+)
+def certificate(seen: Seen) -> Finding | None:
+    """A server's certificate is not trusted here.
+
+    Why: Servers for tests sign their own certificate, a company's proxy puts its own in the place
+    of another, or the certificate is for another name or has run out.
+
+    Fix: Name the authority that signed it in the URL (ssl_ca_certs for Redis, ca_cert for
+    ClickHouse, sslrootcert for Postgres), or use the name that stands in the certificate.
+    """
+    where = _place(seen)
+    if "not yet valid" in seen.symptom.text:
+        return None  # that is the clock
+    parameter = {"redis": "?ssl_ca_certs=FILE", "clickhouse": "?ca_cert=FILE"}.get(
+        seen.service or "", "the authority"
+    )
+    why = seen.get("why").strip()
+    return seen.finding(
+        title=f"the certificate {f'of {where} ' if where else ''}is not trusted"
+        + (f": {why}" if why else ""),
+        cause="it was signed by an authority that is not known here, or is for another name",
+        fix=f"add {parameter} to {seen.target.origin or 'the URL'}, or use the name that stands in "
+        "the certificate",
     )

@@ -32,4 +32,26 @@ CASES = {
         ),
         silent=(log("the name of the service is not known to the registry"),),
     ),
+    "net.tls.certificate": Case(
+        fires=(
+            told(
+                "socket",
+                "CERTIFICATE_VERIFY_FAILED",
+                "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed "
+                "certificate (_ssl.c:1006)",
+                "redis",
+            ),
+            log(
+                "requests.exceptions.SSLError: HTTPSConnectionPool(host='localhost', port=8443): "
+                "Max retries exceeded with url: / (Caused by SSLError(SSLCertVerificationError(1, "
+                "'[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed "
+                "certificate (_ssl.c:1006)')))"
+            ),
+        ),
+        silent=(
+            told("socket", "WRONG_VERSION_NUMBER", "[SSL: WRONG_VERSION_NUMBER] wrong version"),
+            log("test_certificate_verify_failed PASSED"),
+            log("x509: certificate signed by unknown authority"),
+        ),
+    ),
 }

@@ -409,3 +409,28 @@ def test_port_that_speaks_tls(project: Project, tmp_path: Path) -> None:
         server.join()
     assert finding["slug"] == "redis.tls.mismatch"
     assert finding["fix"]["text"].endswith("with rediss://")
+
+
+def test_certificate_that_nobody_vouches_for(project: Project, tmp_path: Path) -> None:
+    certificate = make_certificate(tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, certificate.with_name("key.pem"))
+
+    def serve(listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                plain, _ = listener.accept()
+                with contextlib.suppress(OSError):
+                    context.wrap_socket(plain, server_side=True).close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=serve, args=(listener,), daemon=True)
+        server.start()
+        port = listener.getsockname()[1]
+        visits = Visits(project, "redis", f"rediss://127.0.0.1:{port}/0")
+        report = visits.report()
+        listener.shutdown(socket.SHUT_RDWR)
+        server.join()
+    assert report["findings"][0]["slug"] == "net.tls.certificate"
+    assert report["status"] == "problems"
+    assert "?ssl_ca_certs=FILE" in report["findings"][0]["fix"]["text"]
