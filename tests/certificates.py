@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import socket
+import ssl
 import subprocess
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-__all__ = ["make_certificate"]
+__all__ = ["handshakes", "make_certificate"]
 
 
 def make_certificate(directory: Path) -> Path:
@@ -26,3 +31,24 @@ def make_certificate(directory: Path) -> Path:
         capture_output=True,
     )
     return path
+
+
+@contextlib.contextmanager
+def handshakes(certificate: Path) -> Iterator[int]:
+    """A port where TLS is spoken, and nothing said in it."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, certificate.with_name("key.pem"))
+
+    def serve(listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                plain, _ = listener.accept()
+                with contextlib.suppress(OSError):
+                    context.wrap_socket(plain, server_side=True).close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=serve, args=(listener,), daemon=True)
+        server.start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+        server.join()

@@ -7,8 +7,6 @@ import os
 import resource
 import signal
 import socket
-import ssl
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +17,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tests.certificates import make_certificate
+from tests.certificates import handshakes, make_certificate
 from tests.doctor.live.visits import Visits, slugs_of
 from tests.foreign import Foreign, run_redis
 
@@ -389,48 +387,16 @@ def test_tls_asked_of_a_plain_port(project: Project, server: Foreign) -> None:
 
 
 def test_port_that_speaks_tls(project: Project, tmp_path: Path) -> None:
-    certificate = make_certificate(tmp_path)
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate, certificate.with_name("key.pem"))
-
-    def serve(listener: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                plain, _ = listener.accept()
-                with contextlib.suppress(OSError):
-                    context.wrap_socket(plain, server_side=True).close()
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = threading.Thread(target=serve, args=(listener,), daemon=True)
-        server.start()
-        port = listener.getsockname()[1]
+    with handshakes(make_certificate(tmp_path)) as port:
         finding = Visits(project, "redis", f"redis://127.0.0.1:{port}/0").first()
-        listener.shutdown(socket.SHUT_RDWR)
-        server.join()
     assert finding["slug"] == "redis.tls.mismatch"
     assert finding["fix"]["text"].endswith("with rediss://")
 
 
 def test_certificate_that_nobody_vouches_for(project: Project, tmp_path: Path) -> None:
-    certificate = make_certificate(tmp_path)
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate, certificate.with_name("key.pem"))
-
-    def serve(listener: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                plain, _ = listener.accept()
-                with contextlib.suppress(OSError):
-                    context.wrap_socket(plain, server_side=True).close()
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = threading.Thread(target=serve, args=(listener,), daemon=True)
-        server.start()
-        port = listener.getsockname()[1]
+    with handshakes(make_certificate(tmp_path)) as port:
         visits = Visits(project, "redis", f"rediss://127.0.0.1:{port}/0")
         report = visits.report()
-        listener.shutdown(socket.SHUT_RDWR)
-        server.join()
     assert report["findings"][0]["slug"] == "net.tls.certificate"
     assert report["status"] == "problems"
     assert "?ssl_ca_certs=FILE" in report["findings"][0]["fix"]["text"]
