@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import socket
-import ssl
 import subprocess
 import threading
 import time
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import clickhouse_connect
 import pytest
 
-from tests.certificates import make_certificate
+from tests.certificates import handshakes, make_certificate
 from tests.doctor.live.visits import Visits, slugs_of
 from tests.foreign import Foreign, run_clickhouse
 
@@ -129,24 +128,8 @@ def test_tls_asked_of_a_plain_port(project: Project, foreign_clickhouse: Foreign
 
 
 def test_port_that_speaks_tls(project: Project, tmp_path: Path) -> None:
-    certificate = make_certificate(tmp_path)
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate, certificate.with_name("key.pem"))
-
-    def serve(listener: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                plain, _ = listener.accept()
-                with contextlib.suppress(OSError):
-                    context.wrap_socket(plain, server_side=True).close()
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=serve, args=(listener,), daemon=True)
-        thread.start()
-        port = listener.getsockname()[1]
+    with handshakes(make_certificate(tmp_path)) as port:
         finding = Visits(project, "clickhouse", f"http://127.0.0.1:{port}/default").first()
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join()
     assert finding["slug"] == "ch.tls.mismatch"
     assert finding["fix"]["text"].endswith("with https://")
 
