@@ -21,7 +21,7 @@ from envkit.services.spec import Address, Greeting, Service
 from envkit.versions import is_of
 from envkit.wait import Cancelled, NotAnswering, until_answer
 
-__all__ = ["AttachedPool", "attach", "remove_dead"]
+__all__ = ["AttachedPool", "attach", "refuse_other_version", "remove_dead"]
 
 _LAST_LEASES_S = 3.0
 
@@ -76,13 +76,7 @@ def attach(
         )
     except NotAnswering as error:
         raise server.failure(spec.title, error) from None
-    if settings.version and not is_of(greeting.version, settings.version):
-        raise AttachUnsuitable(
-            f"{spec.title}, {choice.why}, is of version {greeting.version}, "
-            f"and {settings.version} was asked for",
-            hint=f'set version = "{greeting.version.partition(".")[0]}" in '
-            f"[tool.envkit.{spec.name}], or choose another backend",
-        )
+    refuse_other_version(spec, choice, greeting.version, settings)
     return Up(
         server=server,
         choice=choice,
@@ -90,6 +84,23 @@ def attach(
         greeting=greeting,
         started_ms=(time.monotonic() - begun) * 1000,
     )
+
+
+def refuse_other_version(
+    spec: Service, choice: Choice, version: str, settings: ServiceSettings
+) -> None:
+    """Make sure that a server is what was asked for.
+
+    Raises:
+        AttachUnsuitable: It is of another version.
+    """
+    if settings.version and not is_of(version, settings.version):
+        raise AttachUnsuitable(
+            f"{spec.title}, {choice.why}, is of version {version}, "
+            f"and {settings.version} was asked for",
+            hint=f'set version = "{version.partition(".")[0]}" in '
+            f"[tool.envkit.{spec.name}], or choose another backend",
+        )
 
 
 class AttachedPool:

@@ -36,6 +36,7 @@ class _Visit:
         self._check = check
         self.where = address.url_host
         self.symptoms: list[Symptom] = []
+        self.version = ""
 
     @property
     def left(self) -> float:
@@ -75,6 +76,7 @@ class _Visit:
             status="pass" if checked else "not-checked",
             detail=detail,
             symptoms=tuple(self.symptoms),
+            version=self.version,
         )
 
 
@@ -96,6 +98,7 @@ def look(address: Address, *, limit: float, check: str, leases: bool) -> Looked:
         if not _VERSION.fullmatch(version):
             visit.saw("host", "CH_FOREIGN", version[:200], answers="an HTTP server")
             return visit.looked(visit.where)
+        visit.version = version
         _examine(visit, leases=leases)
     except Rejected as error:
         return _rejected(visit, error)

@@ -12,6 +12,8 @@ from functools import partial
 from importlib import import_module
 from typing import Any, Final
 
+from msgspec import structs
+
 from envkit import services
 from envkit.config import Config
 from envkit.doctor.model import Symptom
@@ -21,6 +23,7 @@ from envkit.doctor.symptoms import from_exception, of_envkit
 from envkit.dsn import Dsn, read
 from envkit.errors import EnvkitError, KeeperLost, UseError
 from envkit.host import look_for
+from envkit.keeper.attached import refuse_other_version
 from envkit.keeper.client import join, running
 from envkit.keeper.target import target_of
 from envkit.model import SERVICES, ServiceName
@@ -45,8 +48,19 @@ def _look(service: ServiceName, context: Context) -> Looked:
         return Looked(symptoms=(of_envkit(error, check=check, service=service),))
     if choice.backend == "attach" and choice.target is not None:
         target = read(service, choice.target.url, choice.target.origin)
-        return _look_at_others(service, target, check, choice.why)
+        looked = _look_at_others(service, target, check, choice.why)
+        if looked.version:
+            spec, table = services.load(service), context.config.settings.of(service)
+            try:
+                refuse_other_version(spec, choice, looked.version, table)
+            except EnvkitError as error:
+                return _also(looked, of_envkit(error, check=check, service=service))
+        return looked
     return _look_at_ours(service, context.config, check, choice)
+
+
+def _also(looked: Looked, symptom: Symptom) -> Looked:
+    return structs.replace(looked, symptoms=(*looked.symptoms, symptom))
 
 
 def planned(service: ServiceName, config: Config) -> Choice:
@@ -111,8 +125,6 @@ def _reach(target: Dsn) -> None:
 
 
 def _with(symptom: Symptom, about: dict[str, str]) -> Symptom:
-    from msgspec import structs
-
     return structs.replace(symptom, data={**symptom.data, **about})
 
 

@@ -44,11 +44,13 @@ class Looked(Struct, frozen=True, kw_only=True):
             ``detail`` why.
         detail: In few words.
         symptoms: Of what is not as it should be, or may not be.
+        version: Of a server that was asked.
     """
 
     status: Literal["pass", "skipped", "not-checked"] = "pass"
     detail: str = ""
     symptoms: tuple[Symptom, ...] = ()
+    version: str = ""
 
 
 class Probe(Struct, frozen=True, kw_only=True):

@@ -229,7 +229,9 @@ def look(address: Address, *, limit: float, check: str, leases: bool) -> Looked:
             f"it was made with version {then}, and the server has version {now}"
         )
         symptoms.append(symptom(text, "PG_COLLATION", database=name))
-    return Looked(detail=f"PostgreSQL {version} at {where}", symptoms=tuple(symptoms))
+    return Looked(
+        detail=f"PostgreSQL {version} at {where}", symptoms=tuple(symptoms), version=str(version)
+    )
 
 
 def _tls(address: Address, text: str, until: float) -> dict[str, str]:

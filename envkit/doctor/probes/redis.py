@@ -50,6 +50,7 @@ class _Visit:
         self._check = check
         self.where = address.host if address.host.startswith("/") else address.url_host
         self.symptoms: list[Symptom] = []
+        self.version = ""
 
     @property
     def left(self) -> float:
@@ -80,6 +81,7 @@ class _Visit:
             status="pass" if checked else "not-checked",
             detail=detail,
             symptoms=tuple(self.symptoms),
+            version=self.version,
         )
 
     def ask(self, connection: Connection, *words: str) -> str | None:
@@ -131,6 +133,7 @@ def _examine(visit: _Visit, connection: Connection, address: Address, *, leases:
             _rights(visit, connection)
     product = "Valkey" if "valkey_version" in info else "Redis"
     version = info.get("valkey_version") or info.get("redis_version", "")
+    visit.version = version
     return f"{product} {version}".strip() + f" at {visit.where}"
 
 

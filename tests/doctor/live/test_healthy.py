@@ -64,6 +64,19 @@ def test_docker_that_is_up_is_healthy(project: Project) -> None:
     assert_healthy(project)
 
 
+def test_attached_server_of_another_version_is_no_healthy_one(
+    project: Project, foreign_urls: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.write("envkit.toml", '[postgres]\nversion = "11"\n[redis]\nversion = "2"\n')
+    for name, url in foreign_urls.items():
+        monkeypatch.setenv(name, url)
+    found = report_of(project)["findings"]
+    assert [(one["slug"], one["service"]) for one in found] == [
+        ("envkit.attach.unsuitable", "postgres"),
+        ("envkit.attach.unsuitable", "redis"),
+    ]
+
+
 def test_visit_changes_nothing(project: Project) -> None:
     project.write("envkit.toml", "")
     before = sorted(path.name for path in project.root.rglob("*"))
