@@ -6,10 +6,9 @@ import re
 import time
 from typing import Final
 
-from envkit.doctor.model import Source, Symptom
 from envkit.doctor.probes.look import Looked
+from envkit.doctor.probes.seen import Notes
 from envkit.doctor.probes.who import who_answers
-from envkit.doctor.symptoms import from_exception
 from envkit.services.clickhouse import Rejected, query
 from envkit.services.spec import Address
 
@@ -21,26 +20,8 @@ _VERSION: Final = re.compile(r"\d+\.\d+\.[\w.-]+")
 _LITTLE: Final = 256 * 1024 * 1024
 
 
-class _Visit:
-    """Questions to one server, within one limit.
-
-    Args:
-        address: Of the server.
-        limit: Seconds for all of it.
-        check: Name of the check.
-    """
-
-    def __init__(self, address: Address, limit: float, check: str) -> None:
-        self.address = address
-        self._end = time.monotonic() + limit
-        self._check = check
-        self.where = address.url_host
-        self.symptoms: list[Symptom] = []
-        self.version = ""
-
-    @property
-    def left(self) -> float:
-        return max(0.01, self._end - time.monotonic())
+class _Visit(Notes):
+    """Questions to one server."""
 
     def ask(self, statement: str) -> str:
         """One statement that only reads.
@@ -56,29 +37,6 @@ class _Visit:
         numbers = _CODE.findall(str(error))
         self.saw("clickhouse", numbers[-1] if numbers else "", str(error))
 
-    def saw(self, source: Source, code: str, text: str, **data: str) -> None:
-        """Keep what was measured."""
-        about = {"host": self.address.host, "port": str(self.address.port), **data}
-        self.symptoms.append(
-            Symptom(
-                source=source,
-                code=code,
-                text=text,
-                service="clickhouse",
-                check=self._check,
-                where=self.where,
-                data=about,
-            )
-        )
-
-    def looked(self, detail: str, *, checked: bool = True) -> Looked:
-        return Looked(
-            status="pass" if checked else "not-checked",
-            detail=detail,
-            symptoms=tuple(self.symptoms),
-            version=self.version,
-        )
-
 
 def look(address: Address, *, limit: float, check: str, leases: bool) -> Looked:
     """Ask over HTTP for the server's state, and change nothing.
@@ -89,7 +47,7 @@ def look(address: Address, *, limit: float, check: str, leases: bool) -> Looked:
         check: Name of the check, for the symptoms.
         leases: Whether tests are to get databases there.
     """
-    visit = _Visit(address, limit, check)
+    visit = _Visit("clickhouse", address, limit, check)
     begun = time.monotonic()
     try:
         # A plain server may say nothing to a TLS hello: then there must be time to ask it plainly.
@@ -181,10 +139,4 @@ def _unreached(visit: _Visit, error: OSError) -> Looked:
             visit.saw("host", "CH_FOREIGN", str(error), answers=found.title)
         if visit.symptoms:
             return visit.looked(visit.where)
-    if silent:
-        said = f"{visit.where} takes the connection and says nothing"
-        visit.saw("socket", "TIMEOUT", said)
-        return visit.looked(f"{visit.where} does not answer", checked=False)
-    for one in from_exception(error):
-        visit.saw(one.source, one.code, one.text)
-    return visit.looked(f"{visit.where}: {error}", checked=False)
+    return visit.broke_off(error)

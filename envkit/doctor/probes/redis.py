@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from envkit.doctor.model import Source, Symptom
+from envkit.doctor.model import Source
 from envkit.doctor.probes.look import Looked
+from envkit.doctor.probes.seen import Notes
 from envkit.doctor.probes.who import who_answers
-from envkit.doctor.symptoms import from_exception
 from envkit.services.resp import Connection, Refused
 from envkit.services.spec import Address
 
@@ -35,54 +35,13 @@ _NEEDED: Final = (
 )
 
 
-class _Visit:
-    """One connection, and what is seen through it.
-
-    Args:
-        address: Of the server.
-        limit: Seconds for all of it.
-        check: Name of the check.
-    """
-
-    def __init__(self, address: Address, limit: float, check: str) -> None:
-        self._address = address
-        self._end = time.monotonic() + limit
-        self._check = check
-        self.where = address.host if address.host.startswith("/") else address.url_host
-        self.symptoms: list[Symptom] = []
-        self.version = ""
-
-    @property
-    def left(self) -> float:
-        return max(0.01, self._end - time.monotonic())
+class _Visit(Notes):
+    """One connection, and what is seen through it."""
 
     def told(self, error: Refused, **data: str) -> None:
         """Keep what the server said."""
         words = str(error)
         self.saw("redis", words.partition(" ")[0], words, **data)
-
-    def saw(self, source: Source, code: str, text: str, **data: str) -> None:
-        """Keep what was measured."""
-        about = {"host": self._address.host, "port": str(self._address.port), **data}
-        self.symptoms.append(
-            Symptom(
-                source=source,
-                code=code,
-                text=text,
-                service="redis",
-                check=self._check,
-                where=self.where,
-                data=about,
-            )
-        )
-
-    def looked(self, detail: str, *, checked: bool = True) -> Looked:
-        return Looked(
-            status="pass" if checked else "not-checked",
-            detail=detail,
-            symptoms=tuple(self.symptoms),
-            version=self.version,
-        )
 
     def ask(self, connection: Connection, *words: str) -> str | None:
         """What the server says; None if this is not for this user."""
@@ -104,7 +63,7 @@ def look(address: Address, *, limit: float, check: str, leases: bool) -> Looked:
         check: Name of the check, for the symptoms.
         leases: Whether tests are to get databases there.
     """
-    visit = _Visit(address, limit, check)
+    visit = _Visit("redis", address, limit, check)
     begun = time.monotonic()
     try:
         # Who speaks another protocol may say nothing: then there must be time to ask otherwise.
@@ -240,7 +199,6 @@ def _rights(visit: _Visit, connection: Connection) -> None:
 
 def _unreached(visit: _Visit, address: Address, error: OSError) -> Looked:
     """Silence, another protocol, or a connection that broke."""
-    silent = isinstance(error, TimeoutError)
     if not address.host.startswith("/"):
         found = who_answers(address.host, address.port, visit.left)
         if address.tls and found.speaks == "redis":
@@ -251,10 +209,4 @@ def _unreached(visit: _Visit, address: Address, error: OSError) -> Looked:
             visit.saw("host", "REDIS_FOREIGN", str(error), answers=found.title)
         if visit.symptoms:
             return visit.looked(visit.where)
-    if silent:
-        said = f"{visit.where} takes the connection and says nothing"
-        visit.saw("socket", "TIMEOUT", said)
-        return visit.looked(f"{visit.where} does not answer", checked=False)
-    for one in from_exception(error):
-        visit.saw(one.source, one.code, one.text)
-    return visit.looked(f"{visit.where}: {error}", checked=False)
+    return visit.broke_off(error)
