@@ -63,8 +63,16 @@ def timed_out(seen: Seen) -> Finding:
     Fix: See whether the server answers on its own machine; then check route and firewall.
     """
     where = ":".join(part for part in (seen.get("host"), seen.get("port")) if part)
+    title = f"no answer from {where}" if where else "there was no answer in time"
+    if "accepts connections" in seen.symptom.text:
+        return seen.finding(
+            title=title,
+            cause="the server is paused or hangs, or the port belongs to another program",
+            fix="see whether this is the right port, and whether the server answers on its own "
+            "machine",
+        )
     return seen.finding(
-        title=f"no answer from {where}" if where else "there was no answer in time",
+        title=title,
         cause="packets are swallowed on the way, or the server is paused or hangs",
         fix="see whether the server answers on its own machine; then check route and firewall",
     )
