@@ -27,7 +27,11 @@ __all__ = ["doctor"]
 
 
 @click.command()
-@click.option("--category", metavar="NAME", help="Also look at what this category of tests needs.")
+@click.option(
+    "--category",
+    metavar="NAME",
+    help="Also see whether the tests of this category can be selected.",
+)
 @click.option(
     "--log",
     "logged",

@@ -18,8 +18,9 @@ __all__ = ["from_exception", "from_text", "of_envkit"]
 _ANSI: Final = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07")
 # pytest marks the lines of an error and of the source; CI services put a time before each line.
 _PREFIX: Final = re.compile(
-    r"^(?:\d{4}-\d\d-\d\dT[\d:.]+Z )?(?:##\[\w+\])?(?:[E>](?: {3}|$)|\[gw\d+\] )?"
+    r"^(?:\d{4}-\d\d-\d\dT[\d:.]+Z )?(?:##\[\w+\])?(?:(?P<mark>[E>])(?: {3}|$)|\[gw\d+\] )?"
 )
+_CAPTURED: Final = re.compile(r"^-{3,} Captured .*-{3,}$")
 # One failed test of pytest's report, up to the next one; one traceback, up to its last line.
 _SECTION: Final = re.compile(r"^(?:_{3,} .* _{3,}|={3,}.*={3,})$")
 _TRACEBACK: Final = "Traceback (most recent call last):"
@@ -116,7 +117,7 @@ def from_text(text: str, *, name: str = "line", first_block: int = 1) -> list[Sy
         name: What a line is called in ``where``.
         first_block: Number of the first block.
     """
-    lines = [_PREFIX.sub("", raw[:_LONGEST_LINE]) for raw in _ANSI.sub("", text).splitlines()]
+    lines = _without_source([raw[:_LONGEST_LINE] for raw in _ANSI.sub("", text).splitlines()])
     found: list[Symptom] = []
     attempts = 0  # lines up to which libpq's further attempts belong to the first one
     for number, (line, block) in enumerate(zip(lines, _blocks(lines), strict=True), start=1):
@@ -144,6 +145,43 @@ def from_text(text: str, *, name: str = "line", first_block: int = 1) -> list[Sy
                 )
             )
     return found
+
+
+def _without_source(raw: Sequence[str]) -> list[str]:
+    """The lines without their prefixes; those of source that pytest shows are empty.
+
+    The source of a driver says what else could have happened. In a failed test that has lines of
+    its error, marked with E, source is what is indented or marked as the line that raised.
+    """
+    lines: list[str] = []
+    source: list[int] = []
+    marked = False  # whether this test's report has lines of its error
+    captured = False
+
+    def drop() -> None:
+        for at in source if marked else ():
+            lines[at] = ""
+        source.clear()
+
+    before = False  # whether the line before was one of the error
+    for one in raw:
+        prefix = _PREFIX.match(one)
+        assert prefix is not None
+        mark, line = prefix["mark"] or "", one[prefix.end() :]
+        if _SECTION.match(line):
+            drop()
+            marked = captured = False
+        elif _CAPTURED.match(line):
+            captured = True
+        elif mark == "E":
+            marked = True
+        # After lines of an error those marked otherwise belong to it: "available fixtures: ...".
+        elif not captured and not before and (mark or line.startswith("    ")):
+            source.append(len(lines))
+        before = mark == "E" or (mark == ">" and before)
+        lines.append(line)
+    drop()
+    return lines
 
 
 def _read_ours(ours: re.Match[str], after: Sequence[str], where: str, block: int) -> Symptom:

@@ -142,7 +142,9 @@ def no_socket(seen: Seen) -> Finding | None:
         return None
     where, other = seen.get("where"), seen.get("other")
     return seen.finding(
-        title=f"there is no engine's socket at {where or 'the usual place'}",
+        title=f"there is no engine's socket at {where}"
+        if where
+        else "the engine's socket is not there",
         cause=f"an engine listens at {other} instead"
         if other
         else "the engine is not started, or its socket is elsewhere",
