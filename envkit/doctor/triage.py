@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from msgspec import structs
 
@@ -13,6 +14,8 @@ __all__ = ["findings_of", "report_of"]
 
 _SEVERITIES = ("error", "warning", "info")
 _CONFIDENCES = ("certain", "likely", "guess")
+#: Sources of words that are errors, and no measurements.
+_SERVERS: Final = ("postgres", "redis", "clickhouse", "docker", "socket")
 
 
 def findings_of(symptoms: Iterable[Symptom], facts: Facts) -> tuple[Finding, ...]:
@@ -108,12 +111,8 @@ def report_of(
             continue
         if worst.get(symptom.check) != "fail":
             worst[symptom.check] = "fail" if found.severity == "error" else "warn"
-    judged = tuple(
-        structs.replace(check, status=worst[check.name])
-        if check.status == "pass" and check.name in worst
-        else check
-        for check in checks
-    )
+    unknown = _unknown(symptoms, diagnosed)
+    judged = tuple(_judged(check, worst, unknown) for check in checks)
     everything = [*findings, *(c for f in findings for c in f.consequences)]
     status: ReportStatus = "ok"
     if any(finding.severity == "error" for finding in everything):
@@ -121,3 +120,33 @@ def report_of(
     elif unexplained or any(check.status == "not-checked" for check in judged):
         status = "incomplete"
     return Report(status=status, checks=judged, findings=findings)
+
+
+def _judged(
+    check: Check, worst: Mapping[str, CheckStatus], unknown: Mapping[str, Symptom]
+) -> Check:
+    if check.status != "pass":
+        return check
+    if check.name in worst:
+        return structs.replace(check, status=worst[check.name])
+    if check.name in unknown:
+        said = unknown[check.name].text.strip().partition("\n")[0]
+        detail = ": ".join(part for part in (check.detail, said) if part)
+        return structs.replace(check, status="not-checked", detail=detail)
+    return check
+
+
+def _unknown(
+    symptoms: Iterable[Symptom], diagnosed: Iterable[tuple[Symptom, Finding]]
+) -> dict[str, Symptom]:
+    """For each check the first error that it was told and that no rule understands.
+
+    A server that says what nobody knows is not healthy. What was measured is another matter: of
+    that the rules say when it is too much.
+    """
+    understood = {id(symptom) for symptom, _ in diagnosed}
+    found: dict[str, Symptom] = {}
+    for symptom in symptoms:
+        if symptom.check and symptom.source in _SERVERS and id(symptom) not in understood:
+            found.setdefault(symptom.check, symptom)
+    return found
