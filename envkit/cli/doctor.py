@@ -137,15 +137,22 @@ def _agreed(what: str) -> bool:
 
 
 def _read(name: str) -> str:
+    from envkit.doctor.reading import text_of
     from envkit.errors import UsageError
 
     try:
-        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        if name == "-":
+            text, skipped = text_of(sys.stdin.buffer)
+        else:
+            with Path(name).open("rb") as file:
+                text, skipped = text_of(file)
     except OSError as error:
         raise UsageError(
             f"{name} cannot be read: {error.strerror}", hint="name the file of a log, or '-'"
         ) from None
-    return data.decode(errors="replace")
+    if skipped:
+        say(f"{skipped >> 20} MiB in the middle of the log were not read", err=True)
+    return text
 
 
 def _show(report: Report, output: str, ascii_only: bool, verbose: bool, seconds: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -14,6 +15,9 @@ __all__ = ["findings_of", "report_of"]
 
 _SEVERITIES = ("error", "warning", "info")
 _CONFIDENCES = ("certain", "likely", "guess")
+#: Findings of one slug that differ in their titles: a long log may have thousands, and nobody reads
+#: them. Each is compared with each.
+_MOST_ALIKE: Final = 50
 #: Sources of words that are errors, and no measurements.
 _SERVERS: Final = ("postgres", "redis", "clickhouse", "docker", "socket")
 
@@ -37,8 +41,13 @@ def _diagnosed(symptoms: Iterable[Symptom], facts: Facts) -> list[tuple[Symptom,
 
 def _ordered(diagnosed: Iterable[tuple[Symptom, Finding]]) -> tuple[Finding, ...]:
     seen: dict[tuple[str, str | None, str], tuple[Finding, int]] = {}
+    alike: Counter[tuple[str, str | None]] = Counter()
     for symptom, found in diagnosed:
-        seen.setdefault((found.slug, found.service, found.title), (found, symptom.block))
+        key = (found.slug, found.service, found.title)
+        if key in seen or alike[key[:2]] == _MOST_ALIKE:
+            continue
+        alike[key[:2]] += 1
+        seen[key] = (found, symptom.block)
     return _folded(list(seen.values()))
 
 
