@@ -6,6 +6,8 @@ Wordings of the docker command (github.com/docker/cli), the engine (moby/moby), 
 
 from __future__ import annotations
 
+import shlex
+
 from envkit.doctor.engine import Seen, rule
 from envkit.doctor.model import Finding
 
@@ -151,7 +153,7 @@ def no_socket(seen: Seen) -> Finding | None:
         fix="name the socket that is there in DOCKER_HOST"
         if other
         else "start the engine; if the docker command works, its context knows the socket",
-        command=f"export DOCKER_HOST={other}"
+        command=f"export DOCKER_HOST={shlex.quote(other)}"
         if other
         else "export DOCKER_HOST=$(docker context inspect --format '{{.Endpoints.docker.Host}}')",
         confidence="certain" if other else "likely",
