@@ -160,7 +160,7 @@ def _facts(config: pytest.Config) -> Facts:
     except EnvkitError:
         return Facts()
     conceal_later(lambda: values_to_conceal(loaded, os.environ))
-    return Facts(services=facts_of(loaded))
+    return facts_of(loaded)
 
 
 # -- the run that could not begin -----------------------------------------------------------------
@@ -178,7 +178,7 @@ def lines_of_error(error: EnvkitError) -> list[str]:
     lines += _fix(ours)
     for finding in findings_of(at_once, Facts()):
         if finding.slug != error.slug and finding.severity == "error":
-            lines += _lines(finding, "said in its log, above")
+            lines += _lines(finding, "what these words mean")
     return lines
 
 

@@ -306,14 +306,14 @@ def isolated_env(
 ) -> Iterator[dict[str, str]]:
     """This test's services in ``os.environ``, which is as it was again afterwards.
 
-    That goes for whatever else the test changes in it, too. Declared secrets that are missing and
-    that envkit may make have values of this test's own.
+    That goes for whatever else the test changes in it, too. Declared secrets that are not set have
+    the values of the files where they are, or, if envkit may make them, values of this test's own.
     """
     from envkit.pytest_run import environment_of, restored_environment, shown_variables
 
-    made_secrets = _run(request.config).made_secrets()
-    with restored_environment(), environment_of(real_services), made_secrets as made:
-        yield shown_variables(real_services) | made
+    declared = _run(request.config).secrets()
+    with restored_environment(), environment_of(real_services), declared as secrets:
+        yield shown_variables(real_services) | secrets
 
 
 @pytest.fixture(scope="session")

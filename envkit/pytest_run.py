@@ -293,8 +293,8 @@ class Run:
                     client.release(lease.id)
 
     @contextmanager
-    def made_secrets(self) -> Iterator[dict[str, str]]:
-        """Values for declared secrets that are nowhere, in ``os.environ`` for a ``with`` block."""
+    def secrets(self) -> Iterator[dict[str, str]]:
+        """Declared secrets that are not in ``os.environ``, there for a ``with`` block."""
         made = for_one_test(self._loaded, os.environ)
         conceal(made.values())
         before = {name: os.environ.get(name) for name in made}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from envkit.cli.shared import (
+    configured_or_not,
     guarded,
     has_signs,
     project_root,
@@ -74,9 +75,10 @@ def doctor(
 
     if logged is not None:
         _refuse_together({"--fix": fix, "--category": category, "pytest arguments": pytest_args})
-        from envkit.doctor.visit import read_log
+        from envkit.doctor.visit import facts_of, read_log
 
-        report = read_log(_read(logged))
+        loaded = configured_or_not()
+        report = read_log(_read(logged), facts_of(loaded) if loaded else None)
         show(report)
         return report.exit_code
     from envkit.doctor.visit import visit
@@ -118,7 +120,7 @@ def _mend(report: Report, yes: bool) -> bool:
         found = remedies(report, config.load(project_root()))
     except ConfigError:
         found = ()
-    if not found:
+    if not found and report.findings:
         say("nothing of this can be mended by envkit itself", err=True)
     mended = False
     for remedy in found:

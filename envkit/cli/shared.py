@@ -59,7 +59,16 @@ def say(text: str, *, nl: bool = True, err: bool = False, secret: bool = False) 
     # The stream is named because click replaces one whose encoding is ASCII by its own.
     stream = sys.stderr if err else sys.stdout
     shown = text if secret else redacted(text)
-    click.echo(shown, file=stream, nl=nl, color=wants_colour(stream))
+    try:
+        click.echo(shown, file=stream, nl=nl, color=wants_colour(stream))
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # a full disk behind it
+        # What is still in the buffer would fail once more at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2 if err else 1)
+        if not err:
+            what = f"standard output cannot be written: {error.strerror}"
+            raise click.ClickException(what) from None
 
 
 def wants_colour(stream: TextIO) -> bool:

@@ -149,11 +149,13 @@ class Facts(Struct, frozen=True, kw_only=True):
         services: Those that are configured.
         ci: Whether this is a continuous integration job.
         category: The category asked for.
+        secrets: Names of those that are declared.
     """
 
     services: Mapping[ServiceName, ServiceFacts] = field(default_factory=dict)
     ci: bool = False
     category: str = ""
+    secrets: frozenset[str] = frozenset()
 
     def of(self, service: ServiceName | None) -> ServiceFacts:
         """About a service; empty if it is not configured."""

@@ -71,16 +71,20 @@ def visit(
         pytest_args=pytest_args,
     )
     checks, symptoms = look_at_all(_probes(), context)
-    facts = Facts(services=facts_of(config) if config else {}, ci=ci, category=category)
+    facts = facts_of(config, ci=ci, category=category) if config else Facts(ci=ci)
     return report_of(checks, symptoms, facts)
 
 
-def read_log(text: str) -> Report:
+def read_log(text: str, facts: Facts | None = None) -> Report:
     """What a log says; nothing else is looked at.
 
     A log in which nothing is found is incomplete, and not healthy: somebody had a reason to ask.
+
+    Args:
+        text: The log, or a JUnit file.
+        facts: Of the project that it comes from, where that is known.
     """
-    report = report_of((), reading.read(text), Facts())
+    report = report_of((), reading.read(text), facts or Facts())
     if report.findings:
         return report
     return report_of((), (), Facts(), unexplained=True)
@@ -91,8 +95,14 @@ def _probes() -> list[Probe]:
     return [one for name in _MODULES for one in import_module(f"{package}.{name}").PROBES]
 
 
-def facts_of(config: Config) -> dict[ServiceName, ServiceFacts]:
-    """What is planned for each configured service, as far as the configuration tells."""
+def facts_of(config: Config, *, ci: bool = False, category: str = "") -> Facts:
+    """What the configuration tells."""
+    return Facts(
+        services=_services(config), ci=ci, category=category, secrets=frozenset(config.secrets)
+    )
+
+
+def _services(config: Config) -> dict[ServiceName, ServiceFacts]:
     from envkit.dsn import read
 
     found: dict[ServiceName, ServiceFacts] = {}

@@ -83,18 +83,25 @@ def generate(config: Config, environ: Mapping[str, str]) -> Generated:
 
 
 def for_one_test(config: Config, environ: Mapping[str, str]) -> dict[str, str]:
-    """New values for all declared secrets that are nowhere and may be made."""
+    """Declared secrets that the environment has not: as files have them, else newly made.
+
+    Args:
+        config: The project's.
+        environ: The environment of the test; what is set there stays as it is.
+    """
     if not config.secrets:
         return {}
     from envkit.secrets.making import new_value
 
     found = read(config, environ).found
-    made = {}
+    values = {}
     for name, secret in config.secrets.items():
-        there = name in found and found[name].value.reveal().strip()
-        if not there and (value := new_value(secret)):
-            made[name] = value
-    return made
+        value = found[name].value.reveal() if name in found else ""
+        if not value.strip():
+            value = new_value(secret) or ""
+        if value and not environ.get(name, "").strip():
+            values[name] = value
+    return values
 
 
 def values_to_conceal(config: Config | None, environ: Mapping[str, str]) -> set[str]:

@@ -39,7 +39,9 @@ def _missing(secret: Secret, sources: Sources, standard: Standard) -> Verdict | 
         return None
     reasons = [*sources.unread, *sources.unread_of.get(secret.name, ())]
     unread = f" (could not be read: {'; '.join(reasons)})" if reasons else ""
-    command = "envkit secrets generate" if secret.generate and standard.env_file else ""
+    # What is made in a job of CI is gone with it, and its owner would never know.
+    makes = secret.generate and standard.env_file and standard.place == "local"
+    command = "envkit secrets generate" if makes else ""
     advice = _how_to_set(secret, standard)
     return Verdict(
         slug="secret.missing",

@@ -191,3 +191,20 @@ error: SERVICE: no server is installed here: neither the wheels of the 'embedded
         ]
     )
     assert not leftovers.wait_until_none()
+
+
+@pytest.mark.parametrize("command", [["status"], ["doctor"], ["doctor", "--format", "json"]])
+def test_full_disk_behind_the_output_is_told(project: Project, command: list[str]) -> None:
+    project.write("envkit.toml", "")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "envkit", *command],
+            cwd=project.root,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "standard output cannot be written: No space left on device" in done.stderr

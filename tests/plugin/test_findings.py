@@ -138,6 +138,22 @@ def test_run_that_passes_does_not_import_the_doctor(suite: pytest.Pytester) -> N
     result.stdout.fnmatch_lines(["loaded: []"])
 
 
+def test_declared_secret_that_is_not_set_is_told(suite: pytest.Pytester) -> None:
+    suite.path.joinpath("envkit.toml").write_text("[secrets]\nJWT_SECRET = {}\n")
+    suite.makepyfile(
+        """
+import os
+def test_reads_it(): os.environ["JWT_SECRET"]
+def test_of_the_application(): {}["JWT"]
+"""
+    )
+    result = run(suite)
+    result.assert_outcomes(failed=2)
+    said = summary(result)
+    assert "JWT_SECRET is not set [secret.missing]" in said
+    assert "explains 1 test: " in said
+
+
 def test_words_that_an_assertion_compares_are_no_evidence(suite: pytest.Pytester) -> None:
     suite.makepyfile("def test(): assert 'Connection refused' == 'FATAL: no such role'")
     result = run(suite)
@@ -238,7 +254,7 @@ def test_run_that_cannot_begin_says_what_its_log_means(suite: pytest.Pytester) -
             "Why: *",
             "→ *",
             "*[[]pg.mem[]]",
-            "  said in its log, above",
+            "  what these words mean",
         ]
     )
     assert result.stdout.str().count("[pg.mem]") == 1

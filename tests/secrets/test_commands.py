@@ -195,6 +195,23 @@ def test_isolated_env_has_values_for_missing_secrets_in_one_test_alone(project: 
     assert not (project.root / ".env").exists()
 
 
+def test_isolated_env_has_what_files_have(project: Project) -> None:
+    project.write("envkit.toml", 'services = ["redis"]\n[secrets]\nKEY = {}\nURL = {}\n')
+    project.write(".env", "KEY=from-the-file\nOTHER=not-declared\n")
+    done = run_pytest(
+        project,
+        "import os\n\n"
+        "def test_it(isolated_env):\n"
+        "    assert os.environ['KEY'] == isolated_env['KEY'] == 'from-the-file'\n"
+        "    assert os.environ['URL'] == 'from-the-environment'\n"
+        "    assert 'OTHER' not in os.environ\n\n"
+        "def test_other(real_redis):\n"
+        "    assert 'KEY' not in os.environ\n",
+        URL="from-the-environment",
+    )
+    assert done.returncode == 0, done.stdout
+
+
 def test_report_of_a_failed_test_does_not_show_a_made_secret(project: Project) -> None:
     project.write("envkit.toml", 'services = ["redis"]\n[secrets]\nKEY = {}\n')
     done = run_pytest(

@@ -335,9 +335,13 @@ def test_a_fault_where_the_secret_is_not_required_is_a_warning(tmp_path: Path) -
     assert verdicts(tmp_path, declaration, KEY="changeme", CI="true")[0].severity == "error"
 
 
+# In none of our own words.
+_MARK = "zQ9x"
+
+
 @settings(deadline=None, max_examples=300)
 @given(
-    st.text(st.characters(exclude_categories=["Cs"]), min_size=8),
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=4),
     st.sampled_from(
         [
             Secret(name="KEY", min_length=64, min_entropy=500),
@@ -354,10 +358,10 @@ def test_a_fault_where_the_secret_is_not_required_is_a_warning(tmp_path: Path) -
 )
 def test_no_verdict_has_a_value_in_it(text: str, secret: Secret, before: str) -> None:
     found = Found(
-        name="KEY", value=Concealed(before + text), origin="environment", source="the environment"
+        name="KEY",
+        value=Concealed(before + _MARK + text),
+        origin="environment",
+        source="the environment",
     )
     sources = Sources(found={"KEY": found})
-    said = repr(judge({"KEY": secret}, sources, Standard()))
-    without = repr(judge({"KEY": secret}, Sources(found={}), Standard()))
-    if text.strip() not in without + "postgresql://user:password@localhost:5432/app_test":
-        assert text.strip() not in said or len(text.strip()) < 8
+    assert _MARK not in repr(judge({"KEY": secret}, sources, Standard()))

@@ -17,8 +17,14 @@ def _as_judged(seen: Seen) -> Finding:
     )
 
 
-@rule("secret.missing", source="secret", codes=["secret.missing"], layer="host")
-def missing(seen: Seen) -> Finding:
+@rule(
+    "secret.missing",
+    source=("secret", "python"),
+    codes=["secret.missing", "KeyError"],
+    texts=[r"\bKeyError: '(?P<name>[A-Za-z_][A-Za-z0-9_]*)'"],
+    layer="tool",
+)
+def missing(seen: Seen) -> Finding | None:
     """A secret or setting that the tests need is not there.
 
     Why: It is set neither in the environment, nor in an .env file, nor in a directory of secrets.
@@ -26,7 +32,19 @@ def missing(seen: Seen) -> Finding:
 
     Fix: Export it, or let envkit write a local one into .env: envkit secrets generate.
     """
-    return _as_judged(seen)
+    if seen.symptom.source == "secret":
+        return _as_judged(seen)
+    name = seen.get("name")
+    if name not in seen.facts.secrets:
+        return None  # some other dictionary
+    return seen.finding(
+        title=f"{name} is not set",
+        cause="the program looks for it in its environment, and it is not there; a file such as "
+        ".env counts only for who reads it",
+        fix="set it in the environment, or use the fixture isolated_env; to see where it is: "
+        "envkit secrets check",
+        confidence="likely",
+    )
 
 
 @rule("secret.empty", source="secret", codes=["secret.empty"], layer="host")

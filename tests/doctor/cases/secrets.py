@@ -1,5 +1,6 @@
 """What is a fault of a secret is judged in tests/secrets; here each verdict is its own finding."""
 
+from envkit.doctor.model import Facts
 from tests.doctor.case import Case, log, told
 
 _OTHERS = {
@@ -26,6 +27,19 @@ CASES = {
     )
     for slug, other in _OTHERS.items()
 }
+CASES["secret.missing"] = Case(
+    facts=Facts(secrets=frozenset({"JWT_SECRET"})),
+    fires=(
+        told("secret", "secret.missing", "JWT_SECRET is not set"),
+        told("python", "KeyError", "KeyError: 'JWT_SECRET'"),
+        log("E   KeyError: 'JWT_SECRET'"),
+    ),
+    silent=(
+        told("secret", "secret.empty", "JWT_SECRET is empty"),
+        told("python", "KeyError", "KeyError: 'user_id'"),
+        log("KeyError: 'OTHER_SECRET'"),
+    ),
+)
 CASES["secret.file-unwritable"] = Case(
     fires=(told("envkit", "secret.file-unwritable", ".env cannot be written: permission denied"),),
     silent=(
