@@ -9,27 +9,32 @@ from typing import Final
 from msgspec import structs
 
 from envkit.doctor.codes import code_of, codes_in, routine_of
+from envkit.doctor.lines import lines_of
 from envkit.doctor.model import Symptom
 from envkit.errors import EnvkitError, from_dict
 from envkit.model import ServiceName
 
 __all__ = ["from_exception", "from_text", "of_envkit"]
 
-_ANSI: Final = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07")
-# pytest marks the lines of an error and of the source; CI services put a time before each line.
-_PREFIX: Final = re.compile(
-    r"^(?:\d{4}-\d\d-\d\dT[\d:.]+Z )?(?:##\[\w+\])?(?:[E>](?: {3}|$)|\[gw\d+\] )?"
-)
 # One failed test of pytest's report, up to the next one; one traceback, up to its last line.
-_SECTION: Final = re.compile(r"^(?:_{3,} .* _{3,}|={3,}.*={3,})$")
+_SECTION: Final = re.compile(r"^(?:_+ .* _+|={3,}.*={3,})$")
 _TRACEBACK: Final = "Traceback (most recent call last):"
 _CHAINED: Final = re.compile(
     r"^(?:The above exception was the direct cause|During handling of the above exception)"
 )
 _ATTEMPT: Final = "connection to server"
-# The last one is of a Postgres server's log, where each part of a message has its own time.
+# Those in the middle are of ClickHouse; the last one is of a Postgres server's log, where each
+# part of a message has its own time.
 _CONTINUED: Final = re.compile(
-    r"^(?:\s+\S|DETAIL:|HINT:|CONTEXT:|connection to server|.{1,120}\b(?:DETAIL|HINT|CONTEXT):  )"
+    r"^(?:\s+\S|DETAIL:|HINT:|CONTEXT:|connection to server|DB::\w*Exception:"
+    r"|You must use port \d+ for HTTP"
+    r"|.{1,120}\b(?:DETAIL|HINT|CONTEXT):  )"
+)
+# What these are about is in the lines after them: a frame that names whose error follows (the
+# environment's, testcontainers'), and pydantic's heading.
+_TELLING: Final = re.compile(
+    r"(?:\bos\.py|<frozen os>)\W[^\n]*\bin __getitem__$|\bin _?create_instance$"
+    r"|\bvalidation errors? for \w*(?:Settings|Config)$"
 )
 # How errors of ours print themselves: observed [slug], the detail indented, an arrow and the hint.
 _OURS: Final = re.compile(
@@ -37,7 +42,6 @@ _OURS: Final = re.compile(
 )
 _HINT: Final = re.compile(r"^ {0,2}(?:→|->) (?P<hint>\S.*)$")
 _MOST_CONTINUED: Final = 4
-_LONGEST_LINE: Final = 2000
 
 
 def of_envkit(
@@ -116,7 +120,7 @@ def from_text(text: str, *, name: str = "line", first_block: int = 1) -> list[Sy
         name: What a line is called in ``where``.
         first_block: Number of the first block.
     """
-    lines = [_PREFIX.sub("", raw[:_LONGEST_LINE]) for raw in _ANSI.sub("", text).splitlines()]
+    lines = lines_of(text)
     found: list[Symptom] = []
     attempts = 0  # lines up to which libpq's further attempts belong to the first one
     for number, (line, block) in enumerate(zip(lines, _blocks(lines), strict=True), start=1):
@@ -124,7 +128,9 @@ def from_text(text: str, *, name: str = "line", first_block: int = 1) -> list[Sy
             continue
         whole = [line]
         for further in lines[number : number + _MOST_CONTINUED]:
-            if _SECTION.match(line) or line.startswith(_TRACEBACK) or not _CONTINUED.match(further):
+            if _SECTION.match(line) or line.startswith(_TRACEBACK):
+                break
+            if not (_CONTINUED.match(further) or (further and _TELLING.search(line))):
                 break
             whole.append(further)
         attempts = max(attempts, number + len(whole) - 1)
