@@ -34,7 +34,12 @@ def _diagnosed(symptoms: Iterable[Symptom], facts: Facts) -> list[tuple[Symptom,
 
 def _ordered(diagnosed: Iterable[tuple[Symptom, Finding]]) -> tuple[Finding, ...]:
     seen: dict[tuple[str, str | None, str], tuple[Finding, int]] = {}
+    told: dict[tuple[str, str | None], set[str]] = {}
     for symptom, found in diagnosed:
+        before = told.setdefault((found.slug, found.service), set())
+        if any(symptom.text.partition("\n")[0] in text for text in before):
+            continue  # a line of a message that was understood as a whole
+        before.add(symptom.text)
         seen.setdefault((found.slug, found.service, found.title), (found, symptom.block))
     return _folded(list(seen.values()))
 
@@ -45,8 +50,9 @@ def _folded(found: Sequence[tuple[Finding, int]]) -> tuple[Finding, ...]:
         for other, (cause, its_block) in enumerate(found):
             if other == index or _leads_to(parents, other, index):
                 continue
-            # In one traceback or failed test the innermost one that spoke is the cause.
-            by_place = bool(block) and block == its_block and rank(cause) < rank(finding)
+            # In one traceback or failed test the innermost one that spoke is the cause; of those
+            # who say the same, the one that says more of it, such as where.
+            by_place = block == its_block != 0 and _before(cause, finding)
             if by_place or explained(cause, finding):
                 parents[index] = other
                 break
@@ -61,6 +67,12 @@ def _folded(found: Sequence[tuple[Finding, int]]) -> tuple[Finding, ...]:
         for root in roots
     ]
     return tuple(sorted(whole, key=_order))
+
+
+def _before(cause: Finding, finding: Finding) -> bool:
+    if cause.slug == finding.slug:
+        return len(cause.title) > len(finding.title)
+    return rank(cause) < rank(finding)
 
 
 def _leads_to(parents: dict[int, int], start: int, goal: int) -> bool:
