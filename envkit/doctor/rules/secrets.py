@@ -17,7 +17,25 @@ def _as_judged(seen: Seen) -> Finding:
     )
 
 
-@rule("secret.missing", source="secret", codes=["secret.missing"], layer="host")
+@rule(
+    "secret.missing",
+    source="secret",
+    codes=["secret.missing"],
+    texts=[
+        r"\bin __getitem__\n(?:\s+[^\n]*\n)*KeyError: '(?P<name>\w+)'$",
+        # django-environ, python-decouple, environs, pydantic-settings 2 and 1, docker compose
+        r"ImproperlyConfigured: Set the (?P<name>\w+) environment variable",
+        r"\bUndefinedValueError: (?P<name>\w+) not found\. Declare it as envvar",
+        r"\bEnvError: Environment variable \"(?P<name>\w+)\" not set",
+        r"validation errors? for \w*(?:Settings|Config)\n(?P<name>\w+)\n\s+field required",
+        r"required variable (?P<name>\w+) is missing a value",
+        r"The \\?\"(?P<blank>\w+)\\?\" variable is not set\. Defaulting to a blank string",
+        # Postgres' image
+        r"Database is uninitialized and superuser password is not specified",
+    ],
+    layer="host",
+    explains=["docker.container.exited", "docker.container.unhealthy"],
+)
 def missing(seen: Seen) -> Finding:
     """A secret or setting that the tests need is not there.
 
@@ -26,10 +44,25 @@ def missing(seen: Seen) -> Finding:
 
     Fix: Export it, or let envkit write a local one into .env: envkit secrets generate.
     """
-    return _as_judged(seen)
+    if seen.match is None:
+        return _as_judged(seen)
+    name = seen.get("name") or seen.get("blank") or "POSTGRES_PASSWORD"
+    return seen.finding(
+        title=f"{name} is not set",
+        cause="whoever reads it finds it neither in the environment nor in a file",
+        fix="export it, or write a local one into .env: envkit secrets generate",
+        severity="warning" if seen.get("blank") else None,
+        confidence="likely" if seen.get("blank") else None,
+    )
 
 
-@rule("secret.empty", source="secret", codes=["secret.empty"], layer="host")
+@rule(
+    "secret.empty",
+    source="secret",
+    codes=["secret.empty"],
+    texts=[r"ImproperlyConfigured: The (?P<name>\w+) setting must not be empty"],
+    layer="host",
+)
 def empty(seen: Seen) -> Finding:
     """A secret is there and has nothing in it.
 
@@ -38,7 +71,13 @@ def empty(seen: Seen) -> Finding:
 
     Fix: Give it a value, or unset it.
     """
-    return _as_judged(seen)
+    if seen.match is None:
+        return _as_judged(seen)
+    return seen.finding(
+        title=f"{seen.get('name')} is empty",
+        cause="Django's settings take it from a variable that is not set or has nothing in it",
+        fix="give it a value",
+    )
 
 
 @rule("secret.whitespace", source="secret", codes=["secret.whitespace"], layer="host")
