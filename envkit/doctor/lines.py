@@ -23,7 +23,7 @@ _PREFIX: Final = re.compile(
     # the margin of an ExceptionGroup
     r"(?: +\| )?"
     # pytest and pytest-xdist
-    r"(?:[E>](?: {3}|$)|\[gw\d+\] )?"
+    r"(?:E(?: {3}|$)|\[gw\d+\] )?"
 )
 # pytest -v, with xdist the other way round; the short summary keeps what comes after the name.
 _NAMED_FIRST: Final = re.compile(r"^\S+?\.py::\w[^\s\[]*(?:\[.*\])?")
@@ -32,6 +32,8 @@ _NAMED_SECOND: Final = re.compile(
     r"^(?:\[ *\d+%\] )?(?:FAILED|ERROR|SKIPPED|RERUN) \S+?::\w[^\s\[]*(?:\[.*?\])?(?= - |\s*$)"
 )
 _HEADING: Final = re.compile(r"^(_+ [^\[]*)\[.*\]( _+)$")
+# The line of the test's source at which pytest stopped: code, which nobody has said.
+_SOURCE: Final = re.compile(r"^>(?: {3}|$)")
 # pip tells of each attempt, and of the last one in other words.
 _TRIED_AGAIN: Final = re.compile(r"^(?:WARNING: )?Retrying \(Retry\(total=\d")
 # A Postgres server's own log: who knocks too early is told so, which is all right if it gets ready.
@@ -56,6 +58,8 @@ def lines_of(text: str) -> list[str]:
 
 def _bare(raw: str) -> str:
     line = _PREFIX.sub("", raw)
+    if line.startswith(">") and _SOURCE.match(line):
+        return ""
     if line.startswith("{"):
         line = line.replace('\\"', '"')  # JSON within which others' words stand
     if "::" in line:

@@ -150,6 +150,11 @@ HEALTHY = {
         "_ test_it[max number of clients reached - x] _\nE       assert 1 == 2\n"
         "FAILED tests/test_x.py::test_it[max number of clients reached - x] - assert 1 == 2\n"
     ),
+    "source of a test": (
+        "______________________ test_rejects _______________________\n"
+        '>       assert message == "Connection refused"[:3]\n'
+        "E       AssertionError: assert 'a' == 'Con'\n"
+    ),
     "first start of Postgres": (
         "postgres-1  | 2025-06-01 10:00:00.020 UTC [48] LOG:  database system is ready to accept "
         "connections\n"
