@@ -29,6 +29,8 @@ SHORTEST: Final = 8
 # C0 and C1 controls but tab and newline: escape sequences in a server's log must not reach a
 # terminal.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# https://www.unicode.org/reports/tr9/#Directional_Formatting_Characters, and Unicode's line ends.
+_DIRECTION = re.compile("[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 # Up to the last "@" before white space or a quote: a password may have unescaped ones in it.
 _URL_PASSWORD = re.compile(
     r"(?P<head>[a-z][a-z0-9+.-]*://[^\s:/@]*:)(?P<password>[^\s\"'<>]+)(?=@)", re.I
@@ -53,8 +55,9 @@ _RUNS: Final = r"(?P<alike>[A-Za-z0-9]+)|(?P<back>\\+)|(?P<line>\s*\n\s*)|(?P<on
 
 
 def printable(text: str) -> str:
-    """The text with control characters made visible."""
-    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+    """The text with control characters made visible, and what turns the direction of text."""
+    shown = _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+    return _DIRECTION.sub(lambda match: f"\\u{ord(match[0]):04x}", shown)
 
 
 def without_passwords(text: str) -> str:

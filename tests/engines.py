@@ -215,11 +215,14 @@ class OwnEngine(Engine):
             filler.unlink()
 
     def empty(self) -> None:
-        """Remove all containers."""
+        """Remove all containers, and volumes that an engine without room or life has forgotten."""
         self.start()
         for one in self.client.containers.list(all=True, ignore_removed=True):
             with contextlib.suppress(APIError):
                 one.remove(force=True, v=True)
+        for volume in self.client.volumes.list():
+            with contextlib.suppress(APIError):
+                volume.remove(force=True)
 
     def close(self) -> None:
         """End it and remove all that it made."""

@@ -27,7 +27,11 @@ __all__ = ["doctor"]
 
 
 @click.command()
-@click.option("--category", metavar="NAME", help="Also look at what this category of tests needs.")
+@click.option(
+    "--category",
+    metavar="NAME",
+    help="Also see whether the tests of this category can be selected.",
+)
 @click.option(
     "--log",
     "logged",
@@ -137,15 +141,22 @@ def _agreed(what: str) -> bool:
 
 
 def _read(name: str) -> str:
+    from envkit.doctor.reading import text_of
     from envkit.errors import UsageError
 
     try:
-        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        if name == "-":
+            text, skipped = text_of(sys.stdin.buffer)
+        else:
+            with Path(name).open("rb") as file:
+                text, skipped = text_of(file)
     except OSError as error:
         raise UsageError(
             f"{name} cannot be read: {error.strerror}", hint="name the file of a log, or '-'"
         ) from None
-    return data.decode(errors="replace")
+    if skipped:
+        say(f"{skipped >> 20} MiB in the middle of the log were not read", err=True)
+    return text
 
 
 def _show(report: Report, output: str, ascii_only: bool, verbose: bool, seconds: float) -> None:
@@ -167,6 +178,19 @@ def _show(report: Report, output: str, ascii_only: bool, verbose: bool, seconds:
     else:
         text = render.render(report)
     if output == "github" and (summary := os.environ.get("GITHUB_STEP_SUMMARY")):
-        with Path(summary).open("a", encoding="utf-8") as file:
-            file.write(render.summary(report))
+        _append(summary, render.summary(report))
     say(text, nl=not text.endswith("\n"))
+
+
+def _append(name: str, text: str) -> None:
+    """Write the step's summary; where that cannot be, the report itself still can."""
+    try:
+        # A pipe that nobody reads must not hold the report up.
+        descriptor = os.open(
+            name, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o666
+        )
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        say(f"the summary was not written to GITHUB_STEP_SUMMARY, {name}: {why}", err=True)

@@ -146,9 +146,11 @@ def _print_verdicts(verdicts: Iterable[Verdict]) -> None:
     for one in verdicts:
         slug = _part(f"[{one.slug}]", dim=True)
         say(f"{_sign(one.severity)} {_part(one.observed)} {slug}")
-        say(f"    {_part(one.source)}: {_part(one.advice)}" if one.command else f"    {one.source}")
-        what = _part(one.command or one.advice, bold=True)
-        say(f"  {drawn('→', '->', sys.stdout)} {what}")
+        say(f"    {_part(one.source)}")
+        arrow = drawn("→", "->", sys.stdout)
+        say(f"  {arrow} {_part(one.command or one.advice, bold=True)}")
+        if one.command and one.advice:
+            say(f"  {' ' * len(arrow)} {_part(one.advice)}")
 
 
 def _sign(status: str) -> str:

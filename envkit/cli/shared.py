@@ -184,7 +184,12 @@ def project_root() -> Path:
     try:
         return find_root()
     except ConfigError:
-        here = Path.cwd()
+        try:
+            here = Path.cwd()
+        except FileNotFoundError:
+            here = None
+        if here is None:
+            raise  # that is what it says
         names = ("envkit.toml", "pyproject.toml")
         parents = (p for p in (here, *here.parents) if any((p / n).is_file() for n in names))
         return next(parents, here)

@@ -55,10 +55,11 @@ def read_environment(environ: Mapping[str, str]) -> Values:
     for name in sorted(environ):
         if name.startswith("ENVKIT_") and name not in ENVIRONMENT and environ[name]:
             guess = nearest(name, ENVIRONMENT)
-            advice = f"did you mean {guess}? If not: unset" if guess else "unset"
             raise ConfigUnknownKey(
                 f"the environment sets {quoted(name)}, which envkit does not know",
-                hint=f"{advice} {name}. Known names: {', '.join(ENVIRONMENT)}",
+                hint=f"did you mean {guess}? If not: unset {name}"
+                if guess
+                else f"unset {name}. Known names: {', '.join(ENVIRONMENT)}",
             )
     values: Values = {}
     for name in ENVIRONMENT:

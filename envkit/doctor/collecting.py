@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import threading
 import warnings
 from collections.abc import Generator
 from pathlib import Path
@@ -17,10 +19,12 @@ import pytest
 
 from envkit.doctor.pytest_plugins import owner_of_fixture
 
-__all__ = ["VARIABLE"]
+__all__ = ["LIFELINE", "VARIABLE"]
 
 #: Environment variable with the number of the file descriptor to write to.
 VARIABLE: Final = "ENVKIT_COLLECTING_FD"
+#: Environment variable with the file descriptor that comes to its end when the doctor does.
+LIFELINE: Final = "ENVKIT_COLLECTING_LIFELINE"
 # Together they fit into a pipe that nobody reads before the child has ended (64 KiB on Linux).
 _MOST: Final = 12
 _LONGEST: Final = 1500
@@ -121,6 +125,22 @@ def _short(path: str, config: pytest.Config) -> str:
         return str(Path(path).relative_to(config.rootpath))
     except ValueError:
         return path
+
+
+def _end_with_the_doctor(lifeline: int) -> None:
+    """Nothing of a look outlives who looks, not even one that is killed."""
+
+    def wait() -> None:
+        os.read(lifeline, 1)
+        os.killpg(0, signal.SIGKILL)  # this process and all that it has started
+
+    os.set_inheritable(lifeline, False)
+    threading.Thread(target=wait, name="envkit-lifeline", daemon=True).start()
+
+
+# As early as can be: the project's conftest.py is imported before pytest_configure is called.
+if LIFELINE in os.environ:
+    _end_with_the_doctor(int(os.environ.pop(LIFELINE)))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -8,9 +8,10 @@ so that line numbers stay.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
-__all__ = ["lines_of"]
+__all__ = ["SECTION", "lines_of"]
 
 _ANSI: Final = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07")
 _PREFIX: Final = re.compile(
@@ -23,8 +24,11 @@ _PREFIX: Final = re.compile(
     # the margin of an ExceptionGroup
     r"(?: +\| )?"
     # pytest and pytest-xdist
-    r"(?:E(?: {3}|$)|\[gw\d+\] )?"
+    r"(?:(?P<mark>[E>])(?: {3}|$)|\[gw\d+\] )?"
 )
+#: One failed test of pytest's report, up to the next one.
+SECTION: Final = re.compile(r"^(?:_+ .* _+|={3,}.*={3,})$")
+_CAPTURED: Final = re.compile(r"^-{3,} Captured .*-{3,}$")
 # pytest -v, with xdist the other way round; the short summary keeps what comes after the name.
 _NAMED_FIRST: Final = re.compile(r"^\S+?\.py::\w[^\s\[]*(?:\[.*\])?")
 _PASSED: Final = re.compile(r"^(?:\[ *\d+%\] )?(?:PASSED|XFAIL|XPASS) \S+::.*")
@@ -32,8 +36,6 @@ _NAMED_SECOND: Final = re.compile(
     r"^(?:\[ *\d+%\] )?(?:FAILED|ERROR|SKIPPED|RERUN) \S+?::\w[^\s\[]*(?:\[.*?\])?(?= - |\s*$)"
 )
 _HEADING: Final = re.compile(r"^(_+ [^\[]*)\[.*\]( _+)$")
-# The line of the test's source at which pytest stopped: code, which nobody has said.
-_SOURCE: Final = re.compile(r"^>(?: {3}|$)")
 # pip tells of each attempt, and of the last one in other words.
 _TRIED_AGAIN: Final = re.compile(r"^(?:WARNING: )?Retrying \(Retry\(total=\d")
 # A Postgres server's own log: who knocks too early is told so, which is all right if it gets ready.
@@ -48,7 +50,10 @@ def lines_of(text: str) -> list[str]:
     Args:
         text: Of any length; escape sequences are dropped, long lines are cut.
     """
-    lines = [_bare(raw[:_LONGEST_LINE]) for raw in _ANSI.sub("", text).splitlines()]
+    lines = [
+        _bare(line)
+        for line in _without_source(raw[:_LONGEST_LINE] for raw in _ANSI.sub("", text).splitlines())
+    ]
     ready = max((number for number, line in enumerate(lines) if _READY in line), default=-1)
     for number in range(ready):
         if "FATAL" in lines[number] and _EARLY.search(lines[number]):
@@ -56,10 +61,7 @@ def lines_of(text: str) -> list[str]:
     return lines
 
 
-def _bare(raw: str) -> str:
-    line = _PREFIX.sub("", raw)
-    if line.startswith(">") and _SOURCE.match(line):
-        return ""
+def _bare(line: str) -> str:
     if line.startswith("{"):
         line = line.replace('\\"', '"')  # JSON within which others' words stand
     if "::" in line:
@@ -69,3 +71,40 @@ def _bare(raw: str) -> str:
     elif "Retrying (" in line and _TRIED_AGAIN.match(line):
         return ""
     return line
+
+
+def _without_source(raw: Iterable[str]) -> list[str]:
+    """The lines without their prefixes; those of source that pytest shows are empty.
+
+    The source of a driver says what else could have happened. In a failed test that has lines of
+    its error, marked with E, source is what is indented or marked as the line that raised.
+    """
+    lines: list[str] = []
+    source: list[int] = []
+    marked = False  # whether this test's report has lines of its error
+    captured = False
+
+    def drop() -> None:
+        for at in source if marked else ():
+            lines[at] = ""
+        source.clear()
+
+    before = False  # whether the line before was one of the error
+    for one in raw:
+        prefix = _PREFIX.match(one)
+        assert prefix is not None
+        mark, line = prefix["mark"] or "", one[prefix.end() :]
+        if SECTION.match(line):
+            drop()
+            marked = captured = False
+        elif _CAPTURED.match(line):
+            captured = True
+        elif mark == "E":
+            marked = True
+        # After lines of an error those marked otherwise belong to it: "available fixtures: ...".
+        elif not captured and not before and (mark or line.startswith("    ")):
+            source.append(len(lines))
+        before = mark == "E" or (mark == ">" and before)
+        lines.append(line)
+    drop()
+    return lines

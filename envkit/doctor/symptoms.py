@@ -9,15 +9,14 @@ from typing import Final
 from msgspec import structs
 
 from envkit.doctor.codes import code_of, codes_in, routine_of
-from envkit.doctor.lines import lines_of
+from envkit.doctor.lines import SECTION, lines_of
 from envkit.doctor.model import Symptom
 from envkit.errors import EnvkitError, from_dict
 from envkit.model import ServiceName
 
 __all__ = ["from_exception", "from_text", "of_envkit"]
 
-# One failed test of pytest's report, up to the next one; one traceback, up to its last line.
-_SECTION: Final = re.compile(r"^(?:_+ .* _+|={3,}.*={3,})$")
+# One traceback, up to its last line; of a failed test of pytest see `SECTION`.
 _TRACEBACK: Final = "Traceback (most recent call last):"
 _CHAINED: Final = re.compile(
     r"^(?:The above exception was the direct cause|During handling of the above exception)"
@@ -128,9 +127,9 @@ def from_text(text: str, *, name: str = "line", first_block: int = 1) -> list[Sy
             continue
         whole = [line]
         for further in lines[number : number + _MOST_CONTINUED]:
-            if _SECTION.match(line) or line.startswith(_TRACEBACK):
+            if SECTION.match(line) or line.startswith(_TRACEBACK):
                 break
-            if not (_CONTINUED.match(further) or (further and _TELLING.search(line))):
+            if not (_CONTINUED.match(further) or _TELLING.search(line)):
                 break
             whole.append(further)
         attempts = max(attempts, number + len(whole) - 1)
@@ -177,7 +176,7 @@ def _blocks(lines: Sequence[str]) -> Iterator[int]:
     block = 0
     failed_test = traceback = ended = chained = False
     for line in lines:
-        if _SECTION.match(line):
+        if SECTION.match(line):
             block += 1
             failed_test, traceback = line.startswith("_"), False
         elif line.startswith(_TRACEBACK) and not failed_test:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from msgspec import structs
 
@@ -13,6 +15,11 @@ __all__ = ["findings_of", "report_of"]
 
 _SEVERITIES = ("error", "warning", "info")
 _CONFIDENCES = ("certain", "likely", "guess")
+#: Findings of one slug that differ in their titles: a long log may have thousands, and nobody reads
+#: them. Each is compared with each.
+_MOST_ALIKE: Final = 50
+#: Sources of words that are errors, and no measurements.
+_SERVERS: Final = ("postgres", "redis", "clickhouse", "docker", "socket")
 
 
 def findings_of(symptoms: Iterable[Symptom], facts: Facts) -> tuple[Finding, ...]:
@@ -34,13 +41,18 @@ def _diagnosed(symptoms: Iterable[Symptom], facts: Facts) -> list[tuple[Symptom,
 
 def _ordered(diagnosed: Iterable[tuple[Symptom, Finding]]) -> tuple[Finding, ...]:
     seen: dict[tuple[str, str | None, str], tuple[Finding, int]] = {}
-    told: dict[tuple[str, str | None], set[str]] = {}
+    alike: Counter[tuple[str, str | None]] = Counter()
+    told: dict[tuple[str, str | None], list[str]] = {}
     for symptom, found in diagnosed:
-        before = told.setdefault((found.slug, found.service), set())
+        key = (found.slug, found.service, found.title)
+        if key in seen or alike[key[:2]] == _MOST_ALIKE:
+            continue
+        before = told.setdefault(key[:2], [])
         if any(symptom.text.partition("\n")[0] in text for text in before):
             continue  # a line of a message that was understood as a whole
-        before.add(symptom.text)
-        seen.setdefault((found.slug, found.service, found.title), (found, symptom.block))
+        before.append(symptom.text)
+        alike[key[:2]] += 1
+        seen[key] = (found, symptom.block)
     return _folded(list(seen.values()))
 
 
@@ -120,14 +132,8 @@ def report_of(
             continue
         if worst.get(symptom.check) != "fail":
             worst[symptom.check] = "fail" if found.severity == "error" else "warn"
-    judged = tuple(
-        structs.replace(check, status=worst.get(check.name, "pass"))
-        # Whoever saw an error has seen enough, even if it could not look at all it wanted.
-        if check.status == "pass"
-        or (check.status == "not-checked" and worst.get(check.name) == "fail")
-        else check
-        for check in checks
-    )
+    unknown = _unknown(symptoms, diagnosed)
+    judged = tuple(_judged(check, worst, unknown) for check in checks)
     everything = [*findings, *(c for f in findings for c in f.consequences)]
     status: ReportStatus = "ok"
     if any(finding.severity == "error" for finding in everything):
@@ -135,3 +141,36 @@ def report_of(
     elif unexplained or any(check.status == "not-checked" for check in judged):
         status = "incomplete"
     return Report(status=status, checks=judged, findings=findings)
+
+
+def _judged(
+    check: Check, worst: Mapping[str, CheckStatus], unknown: Mapping[str, Symptom]
+) -> Check:
+    if check.status == "not-checked" and worst.get(check.name) == "fail":
+        # Whoever saw an error has seen enough, even if it could not look at all it wanted.
+        return structs.replace(check, status="fail")
+    if check.status != "pass":
+        return check
+    if check.name in worst:
+        return structs.replace(check, status=worst[check.name])
+    if check.name in unknown:
+        said = unknown[check.name].text.strip().partition("\n")[0]
+        detail = ": ".join(part for part in (check.detail, said) if part)
+        return structs.replace(check, status="not-checked", detail=detail)
+    return check
+
+
+def _unknown(
+    symptoms: Iterable[Symptom], diagnosed: Iterable[tuple[Symptom, Finding]]
+) -> dict[str, Symptom]:
+    """For each check the first error that it was told and that no rule understands.
+
+    A server that says what nobody knows is not healthy. What was measured is another matter: of
+    that the rules say when it is too much.
+    """
+    understood = {id(symptom) for symptom, _ in diagnosed}
+    found: dict[str, Symptom] = {}
+    for symptom in symptoms:
+        if symptom.check and symptom.source in _SERVERS and id(symptom) not in understood:
+            found.setdefault(symptom.check, symptom)
+    return found

@@ -274,8 +274,14 @@ def connect(root: Path, settings: Settings) -> Client:
         pause = min(pause * 1.5, 0.02)
 
 
-def join(key: str, *, hold: bool) -> Client:
+def join(key: str, *, hold: bool, limit: float | None = None) -> Client:
     """A connection to a keeper that is there already.
+
+    Args:
+        key: Of the keeper.
+        hold: Whether it is to stay as long as this connection does.
+        limit: Seconds that each answer may take, from the first to the last; None gives 10 to the
+            first and no limit to others, which may have servers to start.
 
     Raises:
         KeeperAbsent: There is none.
@@ -286,13 +292,15 @@ def join(key: str, *, hold: bool) -> Client:
     if about is None:
         raise KeeperAbsent("nothing is running", hint="envkit up")
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    sock.settimeout(_ANSWER_LIMIT_S)
+    sock.settimeout(limit or _ANSWER_LIMIT_S)
     try:
         sock.connect(about.socket)
     except OSError:
         sock.close()
         raise KeeperAbsent("nothing is running", hint="envkit up") from None
-    return _greeted(sock, key, protocol.Hello(hold=hold))
+    client = _greeted(sock, key, protocol.Hello(hold=hold))
+    sock.settimeout(limit)
+    return client
 
 
 def running(root: Path | None) -> list[record.Record]:

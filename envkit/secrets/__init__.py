@@ -47,7 +47,7 @@ def place_of(environ: Mapping[str, str]) -> Place:
 def examine(config: Config, environ: Mapping[str, str]) -> tuple[Verdict, ...]:
     """What is wrong with a project's declared secrets: at most one verdict a name, then the files.
 
-    Files are read, git is asked (for at most 2 s a file), and nothing is changed.
+    Files are read, git is asked (for at most 0.5 s a file), and nothing is changed.
 
     Args:
         config: The project's.

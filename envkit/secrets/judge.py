@@ -37,14 +37,17 @@ def judge(
 def _missing(secret: Secret, sources: Sources, standard: Standard) -> Verdict | None:
     if standard.place not in secret.required_in:
         return None
-    unread = f" (could not be read: {'; '.join(sources.unread)})" if sources.unread else ""
+    reasons = [*sources.unread, *sources.unread_of.get(secret.name, ())]
+    unread = f" (could not be read: {'; '.join(reasons)})" if reasons else ""
+    command = "envkit secrets generate" if secret.generate and standard.env_file else ""
+    advice = _how_to_set(secret, standard)
     return Verdict(
         slug="secret.missing",
         name=secret.name,
-        source=standard.looked,
+        source=f"not in {standard.looked}",
         observed=f"{secret.name} is not set{unread}",
-        advice=_how_to_set(secret, standard),
-        command="envkit secrets generate" if secret.generate and standard.env_file else "",
+        advice=f"or {advice}" if command else advice,
+        command=command,
     )
 
 
@@ -55,12 +58,16 @@ def _how_to_set(secret: Secret, standard: Standard) -> str:
         "pem": "a key in PEM form",
         "one-of": f"one of {', '.join(secret.one_of)}",
         "jwt": "a key" if secret.is_random_text else "a key in PEM form",
-    }.get(secret.kind, "a value")
+    }.get(secret.kind, "a text of your own" if standard.place == "local" else "a value")
     if standard.place == "ci":
         return f"give this job {kind} in the variable {secret.name}, from the CI's own secrets"
     if not standard.env_file:
         return f"set {secret.name} to {kind}"
-    return f"write {secret.name}=… into {standard.env_file}: {kind}"
+    if secret.one_of:
+        return f"write {secret.name}={secret.one_of[0]} into {standard.env_file}; allowed: " + (
+            ", ".join(secret.one_of)
+        )
+    return f"write {secret.name}=VALUE into {standard.env_file}, where VALUE is {kind}"
 
 
 def _of_value(secret: Secret, found: Found, standard: Standard) -> Verdict | None:

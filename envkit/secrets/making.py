@@ -114,7 +114,7 @@ def generate(config: Config, environ: Mapping[str, str], names: Sequence[str]) -
         if not values:
             return Generated()
         try:
-            mode = _write(path.resolve(), values)
+            mode = _write(_own(config, path), values)
             ignored, exposed = _ignore(config.root, path)
         except OSError as error:
             raise SecretsUnwritable(
@@ -144,6 +144,26 @@ def _alone(path: Path) -> Iterator[None]:
     with (state_dir() / f"{key}.env.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def _own(config: Config, path: Path) -> Path:
+    """The file itself, behind any links.
+
+    Raises:
+        SecretsUnwritable: It is no file, or only a link that the project has leads to it: whoever
+            reads "writes into .env" did not agree to another file of this machine.
+    """
+    own, inside = path.resolve(), config.root.resolve()
+    if own.exists() and not (own.is_file() or own.is_dir()):  # a pipe would block
+        raise SecretsUnwritable(
+            f"{path} is no regular file", hint="name a file as the first of env_files"
+        )
+    if Path(os.path.normpath(path)).is_relative_to(config.root) and not own.is_relative_to(inside):
+        raise SecretsUnwritable(
+            f"{path} is a link that leads out of the project, to {own}",
+            hint=f"if that file is meant, name it itself: env_files = [{str(own)!r}]",
+        )
+    return own
 
 
 def _write(path: Path, values: Mapping[str, str]) -> int | None:

@@ -100,10 +100,12 @@ class Sources(Struct, frozen=True, kw_only=True):
     Attributes:
         found: By name; what is nowhere is not in it.
         unread: What should have been read and could not be, in words: path and reason.
+        unread_of: The same by name, of files that could have held only that one.
     """
 
     found: Mapping[str, Found]
     unread: tuple[str, ...] = ()
+    unread_of: Mapping[str, tuple[str, ...]] = {}
 
 
 def env_paths(config: Config, environ: Mapping[str, str]) -> list[Path]:
@@ -122,16 +124,20 @@ def read(config: Config, environ: Mapping[str, str]) -> Sources:
             if entry.name in config.secrets:
                 entries.setdefault(entry.name, _of_entry(config, path, entry))
     found = {}
+    unread_of: dict[str, tuple[str, ...]] = {}
     for name in config.secrets:
+        its_own: list[str] = []
         one = (
             _in_environment(name, environ)
-            or _named_by_environment(name, environ, unread)
+            or _named_by_environment(name, environ, its_own)
             or entries.get(name)
-            or _in_directories(config, name, environ, unread)
+            or _in_directories(config, name, environ, its_own)
         )
         if one is not None:
             found[name] = one
-    return Sources(found=found, unread=tuple(unread))
+        if its_own:
+            unread_of[name] = tuple(its_own)
+    return Sources(found=found, unread=tuple(unread), unread_of=unread_of)
 
 
 def read_env(path: Path, environ: Mapping[str, str], unread: list[str]) -> list[Entry]:

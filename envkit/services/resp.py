@@ -6,10 +6,16 @@ redis-py takes 100 ms to import, and the keeper needs nothing else of it.
 from __future__ import annotations
 
 import socket
+from typing import Final
 
 from envkit.services.spec import Address
 
 __all__ = ["Connection", "Refused"]
+
+# What is asked for here is answered in some kilobytes; more is none of Redis' answers.
+_LONGEST_LINE: Final = 1 << 16
+_LARGEST: Final = 1 << 24
+_DEEPEST: Final = 8
 
 
 class Refused(ConnectionError):
@@ -68,22 +74,30 @@ class Connection:
         self._socket.sendall(b"".join(parts))
         return self._reply()
 
-    def _reply(self) -> str:
-        line = self._file.readline()
+    def _reply(self, depth: int = 0) -> str:
+        line = self._file.readline(_LONGEST_LINE)
         if not line:
             raise ConnectionResetError("the server closed the connection")
         kind, rest = line[:1], line[1:-2].decode(errors="replace")
         if kind not in b"+-:$*" or not line.endswith(b"\r\n"):
-            raise ConnectionError(f"unexpected answer {line[:60]!r}: not a Redis server?")
+            raise _unexpected(line)
         if rest == "-1" and kind in b"$*":
             return ""
+        if kind in b"$*" and not (rest.isdecimal() and int(rest) <= _LARGEST):
+            raise _unexpected(line)
         if kind == b"$":
             return self._file.read(int(rest) + 2)[:-2].decode(errors="replace")
         if kind == b"*":
-            return "\n".join(self._reply() for _ in range(int(rest)))
+            if depth == _DEEPEST:
+                raise _unexpected(line)
+            return "\n".join(self._reply(depth + 1) for _ in range(int(rest)))
         if kind == b"-":
             raise Refused(rest)
         return rest
+
+
+def _unexpected(line: bytes) -> ConnectionError:
+    return ConnectionError(f"unexpected answer {line[:60]!r}: not a Redis server?")
 
 
 def _socket(address: Address, limit: float) -> socket.socket:

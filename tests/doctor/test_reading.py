@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING
+from xml.sax.saxutils import escape
 
-from envkit.doctor.reading import read
+from envkit.doctor.model import Facts
+from envkit.doctor.reading import read, text_of
+from envkit.doctor.triage import findings_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,3 +92,42 @@ def test_log_does_not_go_with_mending(project: Project) -> None:
     done = project.envkit("doctor", "--log", "-", "--fix", stdin="")
     assert done.returncode == 2
     assert "--fix does not go with it" in done.stderr
+
+
+REFUSED = 'psycopg.OperationalError: FATAL:  password authentication failed for user "bob"'
+
+
+def test_junit_file_that_is_cut_off_is_read_with_its_references_resolved() -> None:
+    said = escape(REFUSED, {'"': "&quot;"})
+    cut = f'<?xml version="1.0"?><testsuites><testcase><failure message="{said}" x'
+    assert [one.slug for one in findings_of(read(cut), Facts())] == ["pg.auth.password"]
+
+
+def test_log_in_utf_16_is_read_as_powershell_writes_it(project: Project) -> None:
+    (project.root / "run.log").write_bytes(f"{REFUSED}\r\n".encode("utf-16"))
+    done = project.envkit("doctor", "--log", "run.log", "--format", "json")
+    assert [one["slug"] for one in json.loads(done.stdout)["findings"]] == ["pg.auth.password"]
+
+
+def test_middle_of_a_very_long_log_is_left_out_and_lines_keep_their_numbers() -> None:
+    line = b"nothing of interest here, and quite long, too, so that there are not too many\n" * 1000
+    log = b"first\n" + line * 300 + b"last\n"
+    text, skipped = text_of(io.BytesIO(log))
+    lines = text.splitlines()
+    assert skipped > 0
+    assert (lines[0], lines[-1], len(lines)) == ("first", "last", 300_002)
+
+
+def test_thousands_of_like_faults_in_a_log_are_a_few_findings() -> None:
+    log = "\n".join(
+        f'connection to server at "h{n}", port 5432 failed: FATAL:  '
+        f'password authentication failed for user "u{n}"'
+        for n in range(2000)
+    )
+    log = log.replace("connection to", "psycopg.OperationalError: connection to")
+    found = findings_of(
+        read(f"{log}\nredis.exceptions.AuthenticationError: NOAUTH Authentication required.\n"),
+        Facts(),
+    )
+    assert 1 < len(found) < 100
+    assert "redis.auth.required" in [one.slug for one in found]

@@ -101,3 +101,44 @@ def test_chained_traceback_is_one_block_and_what_follows_another() -> None:
     blocks = {one.text.splitlines()[0]: one.block for one in from_text(done.stdout)}
     assert blocks["ZeroDivisionError: division by zero"] == blocks["KeyError: 'x'"]
     assert len({blocks["before"], blocks["KeyError: 'x'"], blocks["after"]}) == 3
+
+
+_FAILED_TEST = """\
+=================================== FAILURES ===================================
+___________________________________ test_pg ____________________________________
+
+    def connect(cls, timeout):
+        try:
+            rv = wait(timeout)
+        except _WaitTimeout:
+            error = ConnectionTimeout("connection timeout expired")
+        if not rv:
+>           raise last_error.with_traceback(None)
+E           psycopg.OperationalError: connection failed: FATAL:  no
+E             DETAIL:  really
+
+driver.py:120: OperationalError
+---------------------------- Captured stderr call ------------------------------
+    indented by the program
+__________________________________ test_other __________________________________
+>       fixture_line
+E       fixture 'db' not found
+>       available fixtures: cache
+=========================== short test summary info ============================
+"""
+
+
+def test_source_that_pytest_shows_of_a_failed_test_is_no_symptom() -> None:
+    texts = [one.text for one in from_text(_FAILED_TEST)]
+    assert not [text for text in texts if "timeout" in text or "raise" in text]
+    (error,) = [text for text in texts if "psycopg" in text]
+    assert error.splitlines()[0].strip().startswith("psycopg.OperationalError")
+    assert "DETAIL:  really" in error
+    assert any("indented by the program" in text for text in texts)
+    assert any("available fixtures: cache" in text for text in texts)
+    assert not any("fixture_line" in text for text in texts)
+
+
+def test_indented_lines_of_a_log_without_errors_of_pytest_are_read() -> None:
+    texts = [one.text for one in from_text("    password authentication failed\n> prompt\n")]
+    assert any("password authentication failed" in text for text in texts)

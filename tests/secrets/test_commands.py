@@ -39,11 +39,13 @@ exit code 1
 - SIGNING_KEY       not set, and not required here
 ✓ STAGE             .env line 2
 ✗ SERVICE_SECRET is not set [secret.missing]
-    the environment, .env: write SERVICE_SECRET=… into .env: a value
+    not in the environment, .env
   → envkit secrets generate
+    or write SERVICE_SECRET=VALUE into .env, where VALUE is a text of your own
 ✗ JWT_SECRET is still a placeholder [secret.placeholder]
-    .env line 1: remove it there, and have another made
+    .env line 1
   → sed -Ei '/^ *(export +)?JWT_SECRET *=/d' .env && envkit secrets generate
+    remove it there, and have another made
 ✗ AUTH_SERVICE_URL has blanks after it [secret.whitespace]
     .env line 3
   → write it without them
@@ -60,8 +62,9 @@ exit code 1
 -- stdout
 + A  the environment
 x B is not set [secret.missing]
-    the environment, .env: write B=\\u2026 into .env: a value
+    not in the environment, .env
   -> envkit secrets generate
+     or write B=VALUE into .env, where VALUE is a text of your own
 -- stderr
 """)
 
@@ -90,8 +93,9 @@ exit code 1
 -- stdout
 ✓ made SERVICE_SECRET in .env
 ✗ JWT_SECRET is still a placeholder [secret.placeholder]
-    .env line 1: remove it there, and have another made
+    .env line 1
   → sed -Ei '/^ *(export +)?JWT_SECRET *=/d' .env && envkit secrets generate
+    remove it there, and have another made
 ✗ AUTH_SERVICE_URL has blanks after it [secret.whitespace]
     .env line 3
   → write it without them

@@ -259,3 +259,40 @@ def test_a_file_is_open_if_others_can_get_to_it(
             assert one.severity == "warning"
             subprocess.run(one.command, shell=True, check=True, cwd=root)
         assert examine(declared(root, "KEY = {}"), {}) == ()
+
+
+def test_a_link_out_of_the_project_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "project").mkdir()
+    other = tmp_path / "other"
+    other.write_text("OTHER=1\n")
+    (tmp_path / "project" / ".env").symlink_to(other)
+    with pytest.raises(SecretsUnwritable, match="leads out of the project"):
+        generate(declared(tmp_path / "project", "KEY = {}"), {})
+    assert other.read_text() == "OTHER=1\n"
+
+
+def test_a_file_outside_that_is_named_itself_is_written(tmp_path: Path) -> None:
+    (tmp_path / "project").mkdir()
+    config = declared(tmp_path / "project", "KEY = {}", more="env_files = ['../shared.env']")
+    assert generate(config, {}).names == ("KEY",)
+    assert "KEY=" in (tmp_path / "shared.env").read_text()
+
+
+def test_a_pipe_in_place_of_the_file_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / ".env")
+    with pytest.raises(SecretsUnwritable, match="no regular file"):
+        generate(declared(tmp_path, "KEY = {}"), {})
+
+
+def test_git_that_hangs_is_gone_with_all_its_children_when_the_command_ends(
+    project: Project,
+) -> None:
+    git(project.root, "init", "-q")
+    project.write("envkit.toml", "[secrets]\nKEY = {}\n")
+    project.write(".env", f"KEY={GOOD}\n").chmod(0o600)
+    slow = project.write("bin/git", "#!/bin/sh\nsleep 60 & echo $! > sleeps; wait\n")
+    slow.chmod(0o755)
+    done = project.envkit("doctor", PATH=f"{slow.parent}:{os.environ['PATH']}")
+    command = Path("/proc", (project.root / "sleeps").read_text().strip(), "cmdline")
+    assert not command.exists() or not command.read_text()  # gone, or waiting for init's wait()
+    assert done.returncode == 0, done.stdout

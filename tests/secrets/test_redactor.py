@@ -123,3 +123,7 @@ def test_a_long_run_of_one_character_takes_no_long_time(char: str) -> None:
     value = f"a{char * 40}b"
     text = f"a{char * 20_000}c"
     assert Redactor([value])(text) == text
+
+
+def test_what_turns_the_direction_of_text_is_shown_and_does_nothing() -> None:
+    assert printable("a\u202etxt.exe\u2028b") == "a\\u202etxt.exe\\u2028b"

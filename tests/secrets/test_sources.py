@@ -80,11 +80,19 @@ def test_an_entry_without_an_equals_sign_is_no_value(tmp_path: Path) -> None:
 def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("= =\nKEY='a\n")
     config = declared(tmp_path, "KEY = {}")
-    assert read(config, {"KEY_FILE": str(tmp_path / "gone")}).unread == (
+    assert read(config, {}).unread == (
         ".env line 1: not in the form NAME=value",
         ".env line 2: not in the form NAME=value",
-        f"{tmp_path / 'gone'}: no such file",
     )
+
+
+def test_a_named_file_that_is_not_there_is_told_of_the_secret_that_it_is_for(
+    tmp_path: Path,
+) -> None:
+    config = declared(tmp_path, "KEY = {}\nOTHER = {}")
+    sources = read(config, {"KEY_FILE": str(tmp_path / "gone")})
+    assert sources.unread == ()
+    assert sources.unread_of == {"KEY": (f"{tmp_path / 'gone'}: no such file",)}
 
 
 def test_a_pipe_in_place_of_a_file_does_not_block(tmp_path: Path) -> None:

@@ -73,9 +73,7 @@ def _examine(visit: _Visit, *, leases: bool) -> None:
             f"SELECT count() FROM system.databases WHERE name = '{quoted}'"  # noqa: S608 - quoted
         )
         if there == "0":
-            visit.saw(
-                "clickhouse", "81", f"Database {name} is none that this user sees.", database=name
-            )
+            visit.saw("clickhouse", "81", f"this user sees no database named {name}", database=name)
     _readonly(visit)
     _disk(visit)
     if leases and not visit.symptoms:

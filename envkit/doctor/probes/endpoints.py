@@ -36,6 +36,13 @@ _LIMIT_S: Final = 1.0
 _STEP_S: Final = 0.8
 
 
+class _Hung(Exception):
+    """A keeper that runs and does not answer."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(f"the process that keeps the servers (pid {pid}) does not answer")
+
+
 def _look(service: ServiceName, context: Context) -> Looked:
     if context.config is None:
         return Looked(status="skipped", detail="the configuration cannot be read")
@@ -129,7 +136,10 @@ def _with(symptom: Symptom, about: dict[str, str]) -> Symptom:
 
 
 def _look_at_ours(service: ServiceName, config: Config, check: str, choice: Choice) -> Looked:
-    rows = [row for row in _running(config) if row["service"] == service]
+    try:
+        rows = [row for row in _running(config) if row["service"] == service]
+    except _Hung as error:
+        return Looked(status="not-checked", detail=str(error))
     for row in rows:
         if row["state"] == "ready":
             symptoms = sign_of_life(service, row["host"], row["port"], limit=_STEP_S, check=check)
@@ -149,9 +159,11 @@ def _running(config: Config) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for record in running(config.root):
         try:
-            with join(record.key, hold=False) as client:
+            with join(record.key, hold=False, limit=_STEP_S) as client:
                 found += client.status()["services"]
-        except (UseError, KeeperLost):
+        except (UseError, KeeperLost) as error:
+            if isinstance(error.__context__, TimeoutError):
+                raise _Hung(record.pid) from None
             continue  # it ended just now
     return found
 

@@ -20,8 +20,11 @@ def _look(context: Context) -> Looked:
     if not names:
         return Looked(status="skipped", detail="none are declared")
     verdicts = examine(context.config, context.environ)
+    wrong = {one.name for one in verdicts}
+    told = [name for name in names if name in wrong]
+    detail = f"{', '.join(told)} (of {len(names)} declared)" if told else ", ".join(names)
     return Looked(
-        detail=", ".join(names),
+        detail=detail,
         symptoms=tuple(
             Symptom(
                 source="secret",

@@ -19,7 +19,7 @@ from typing import Any, Final
 from msgspec import DecodeError, ValidationError, convert, structs
 
 from envkit.declared import Category
-from envkit.doctor.collecting import VARIABLE
+from envkit.doctor.collecting import LIFELINE, VARIABLE
 from envkit.doctor.engine import diagnose
 from envkit.doctor.model import Facts, Symptom
 from envkit.doctor.probes.look import Context, Looked, Probe
@@ -78,15 +78,21 @@ def _collect(
 ) -> tuple[int | None, dict[str, Any]]:
     """Exit code of the child (None if it did not end), and what its plugin had to say."""
     ours, theirs = os.pipe()
+    lifeline, held = os.pipe()
     try:
         child = subprocess.Popen(
             [sys.executable, "-m", "pytest", *_COLLECT, *command],
             cwd=context.root,
-            env={**context.environ, VARIABLE: str(theirs), "PYTHONDONTWRITEBYTECODE": "1"},
+            env={
+                **context.environ,
+                VARIABLE: str(theirs),
+                LIFELINE: str(lifeline),
+                "PYTHONDONTWRITEBYTECODE": "1",
+            },
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            pass_fds=(theirs,),
+            pass_fds=(theirs, lifeline),
             start_new_session=True,
         )
         try:
@@ -103,8 +109,8 @@ def _collect(
         except BlockingIOError:
             said = b""
     finally:
-        os.close(ours)
-        os.close(theirs)
+        for one in (ours, theirs, lifeline, held):
+            os.close(one)
     try:
         told: dict[str, Any] = json.loads(said) if said else {}
     except ValueError:

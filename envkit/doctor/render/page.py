@@ -109,7 +109,9 @@ class Page:
         return lines
 
     def _escaped(self, text: str) -> str:
-        return text.encode("ascii", "backslashreplace").decode() if self._ascii else text
+        if not self._ascii:
+            return text
+        return text.replace("…", "...").encode("ascii", "backslashreplace").decode()
 
     def _style(self, text: str, **style: Any) -> str:
         return click.style(text, **style) if self._styled and style and text else text

@@ -99,12 +99,25 @@ def _finding(page: Page, number: int, finding: Finding, verbose: bool) -> None:
             page.put(fix.text, lead=f"   {' ' * len(page.arrow)} ")
     elif fix.text:
         page.put(fix.text, lead=f"   {page.arrow} ")
-    further = consequences(finding)
+    further = _together(consequences(finding))
     if not further:
         return
     page.put("This explains:", lead="   ")
     shown = further if verbose else further[:_MOST_CONSEQUENCES]
-    for one in shown:
-        page.put(one.title, lead="   - ", tail=label(one))
+    for title, labels in shown:
+        page.put(title, lead="   - ", tail=labels)
     if len(shown) < len(further):
         page.put(f"and {len(further) - len(shown)} more", lead="   - ")
+
+
+def _together(findings: tuple[Finding, ...]) -> list[tuple[str, str]]:
+    """Titles and labels; what several services say alike is one, with all of their names."""
+    of: dict[tuple[str, str, str], list[Finding]] = {}
+    for one in findings:
+        of.setdefault((one.title, one.slug, one.source), []).append(one)
+    told = []
+    for (title, slug, source), alike in of.items():
+        services = ", ".join(dict.fromkeys(one.service for one in alike if one.service))
+        where = f"({source})" if source else ""
+        told.append((title, " ".join(filter(None, (f"[{slug}]", services, where)))))
+    return told

@@ -5,6 +5,8 @@ Wordings of the engine (moby/moby, libnetwork), Docker Desktop, compose, Podman 
 
 from __future__ import annotations
 
+import shlex
+
 from envkit.doctor.engine import Seen, rule
 from envkit.doctor.model import Finding
 
@@ -180,7 +182,7 @@ def name_conflict(seen: Seen) -> Finding:
         title=f"a container {name} exists already",
         cause="an earlier run left it, or another run uses the same name now",
         fix="remove it if nobody uses it, or let the engine pick the name",
-        command=f"docker rm -f {name}",
+        command=f"docker rm -f {shlex.quote(name)}",
     )
 
 
@@ -244,7 +246,7 @@ def exited(seen: Seen) -> Finding | None:
         + (f" with exit code {code}" if code else ""),
         cause="its own log says why",
         fix="read the end of its log",
-        command=f"docker logs --tail 50 {name}" if name and seen.get("name") else "",
+        command=f"docker logs --tail 50 {shlex.quote(name)}" if name and seen.get("name") else "",
     )
 
 
@@ -272,7 +274,7 @@ def unhealthy(seen: Seen) -> Finding:
         title=f"the container {name} did not become healthy",
         cause="its server does not come up, or the health check is wrong",
         fix="look at its log, and at what the check said",
-        command=f"docker inspect --format '{{{{json .State.Health}}}}' {name}"
+        command=f"docker inspect --format '{{{{json .State.Health}}}}' {shlex.quote(name)}"
         if seen.get("name")
         else "",
     )
@@ -298,7 +300,7 @@ def paused(seen: Seen) -> Finding:
         title=f"the container {name} is paused",
         cause="somebody paused it; connections to it are accepted, and never answered",
         fix="let it go on",
-        command=f"docker unpause {name}",
+        command=f"docker unpause {shlex.quote(name)}",
     )
 
 
@@ -309,7 +311,8 @@ def paused(seen: Seen) -> Finding:
         r"Connecting to Ryuk on \S+ failed|connecting to reaper failed",
         r"Ryuk \(\S*\) did not start",
         r"\breaper: dial (?:reaper|tcp)\b",
-        r"in _?create_instance\n(?:\s+[^\n]*\n)*[^\n]*(?:refused|timed out|did not emit logs)",
+        r"in _?create_instance\n(?:[^\S\n][^\n]*\n|\n)*"
+        r"[^\n]*(?:refused|timed out|did not emit logs)",
     ],
     layer="driver",
     explains=["net.refused", "net.timeout", "docker.name.conflict", "docker.engine.refused"],

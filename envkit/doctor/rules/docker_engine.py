@@ -6,6 +6,8 @@ Wordings of the docker command (github.com/docker/cli), the engine (moby/moby), 
 
 from __future__ import annotations
 
+import shlex
+
 from envkit.doctor.engine import Seen, rule
 from envkit.doctor.model import Finding
 
@@ -142,14 +144,16 @@ def no_socket(seen: Seen) -> Finding | None:
         return None
     where, other = seen.get("where"), seen.get("other")
     return seen.finding(
-        title=f"there is no engine's socket at {where or 'the usual place'}",
+        title=f"there is no engine's socket at {where}"
+        if where
+        else "the engine's socket is not there",
         cause=f"an engine listens at {other} instead"
         if other
         else "the engine is not started, or its socket is elsewhere",
         fix="name the socket that is there in DOCKER_HOST"
         if other
         else "start the engine; if the docker command works, its context knows the socket",
-        command=f"export DOCKER_HOST={other}"
+        command=f"export DOCKER_HOST={shlex.quote(other)}"
         if other
         else "export DOCKER_HOST=$(docker context inspect --format '{{.Endpoints.docker.Host}}')",
         confidence="certain" if other else "likely",

@@ -6,6 +6,7 @@ Wordings of registries (distribution/distribution), the engine, containerd, Buil
 from __future__ import annotations
 
 import re
+import shlex
 from typing import Final
 
 from envkit.doctor.engine import Seen, rule
@@ -160,7 +161,7 @@ def missing(seen: Seen) -> Finding | None:
         fix="see to the engine's network and proxy; without one: envkit images build"
         if unreachable
         else "fetch it, or build it with: envkit images build",
-        command=f"docker pull {image}" if image and not unreachable else "",
+        command=f"docker pull {shlex.quote(image)}" if image and not unreachable else "",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import Final
 
 from envkit.doctor.engine import Seen, rule
@@ -106,5 +107,5 @@ def missing(seen: Seen) -> Finding | None:
         title=f"{what} is not installed",
         cause="it is not installed in the environment that runs the tests",
         fix=seen.get("hint") or "install it with the Python that runs the tests",
-        command=f"{seen.get('python', 'python')} -m pip install '{package}'",
+        command=f"{shlex.quote(seen.get('python', 'python'))} -m pip install '{package}'",
     )

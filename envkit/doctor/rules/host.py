@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from envkit.doctor.engine import Seen, rule
 from envkit.doctor.model import Finding
 
@@ -24,7 +26,7 @@ def disk_full(seen: Seen) -> Finding:
         title=f"{place} ({use}) has {seen.get('free')} left",
         cause=f"the file system that {place} lies on is {'nearly ' if low else ''}full",
         fix="remove what takes the room, or set TMPDIR (or data_dir in [tool.envkit]) elsewhere",
-        command=f"du -xsh {place}/* | sort -h | tail",
+        command=f"du -xsh {shlex.quote(place)}/* | sort -h | tail",
         severity="warning" if low else None,
     )
 
@@ -44,7 +46,7 @@ def inodes_full(seen: Seen) -> Finding:
         title=f"{place} ({use}) has room for {seen.get('free')} more files only",
         cause="the inodes of its file system are used up by very many small files",
         fix="find the directory with the most files, and remove what nobody needs",
-        command=f"du -x --inodes {place} | sort -n | tail",
+        command=f"du -x --inodes {shlex.quote(place)} | sort -n | tail",
         severity="warning" if low else None,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from envkit.doctor.engine import Seen, rule
-from envkit.doctor.model import Finding
+from envkit.doctor.model import Finding, Severity
 
 __all__: list[str] = []
 
@@ -97,12 +97,22 @@ def timed_out(seen: Seen) -> Finding:
             fix=f"correct the address in {seen.target.origin or 'the URL'}, or join its network",
             confidence="certain",
         )
+    title = f"no answer from {where}" if where else "there was no answer in time"
+    # A probe that gets no answer says so itself: it could not look.
+    severity: Severity = "warning" if seen.symptom.check else "error"
+    if re.search("accepts connections|takes the connection", seen.symptom.text):
+        return seen.finding(
+            title=title,
+            cause="the server is paused or hangs, or the port belongs to another program",
+            fix="see whether this is the right port, and whether the server answers on its own "
+            "machine",
+            severity=severity,
+        )
     return seen.finding(
-        title=f"no answer from {where}" if where else "there was no answer in time",
+        title=title,
         cause="packets are swallowed on the way, or the server is paused or hangs",
-        # A probe that gets no answer says so itself: it could not look.
-        severity="warning" if seen.symptom.check else "error",
         fix="see whether the server answers on its own machine; then check route and firewall",
+        severity=severity,
     )
 
 

@@ -304,11 +304,13 @@ def database_missing(seen: Seen) -> Finding:
     place = place_of(seen)
     name = found["name"] if found else place.database
     which = "template database" if found and found["what"] else "database"
+    ours = which == "database" and bool(name) and name == seen.target.database
+    also = "create it; envkit doctor --fix does, too" if ours else "create it"
     return seen.finding(
         title=f"Postgres has no {which} {name}".rstrip(),
         cause="nobody has created it: POSTGRES_DB counts only when a volume is first used; or the "
         "server is only just being set up",
-        fix="create it; if the server has only just been started, try again first",
+        fix=f"{also}; if the server has only just been started, try again first",
         command=command(place, "createdb", name) if name and which == "database" else "",
     )
 

@@ -105,7 +105,11 @@ def _plain(path: str) -> bool:
     "pytest.collect.module-missing",
     source="python",
     codes=["ModuleNotFoundError"],
-    texts=[r"(?:ModuleNotFoundError|ImportError): No module named '?(?P<module>[\w.]+)'?"],
+    # Not what pytest's summary leaves of it in 80 columns: "No module named ..."
+    texts=[
+        r"(?:ModuleNotFoundError|ImportError): No module named '(?P<module>\w[\w.]*)'",
+        r"(?:ModuleNotFoundError|ImportError): No module named (?P<module>\w[\w.]*\b)(?!\.)",
+    ],
     explains=[*_STOPPED, "pytest.plugin.import"],
     layer="tool",
 )

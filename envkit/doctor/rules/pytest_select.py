@@ -51,7 +51,7 @@ def empty(seen: Seen) -> Finding | None:
             cause="the expression fits none of the tests that were found; nothing has failed"
             if expression
             else "-k, -m or a plugin deselected every test that was found; nothing has failed",
-            fix="change the expression, or count this as skipped: it says nothing about a service",
+            fix="change the expression; if it may fit no test, count the run as skipped",
         )
     return seen.finding(
         title=f"no test was found in {seen.get('paths')}"

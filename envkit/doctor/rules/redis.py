@@ -116,10 +116,14 @@ def not_permitted(seen: Seen) -> Finding:
     Fix: As an administrator grant it with ACL SETUSER, or use another user.
     """
     command, user = seen.get("command"), seen.target.user
-    what = f"the command {command!r}" if command else "this command, or not on these keys"
-    rights = f"+{command}" if command else "~* &* +@all"
+    if command:
+        what, rights = f"run the command {command!r}", f"+{command}"
+    elif "access database" in seen.symptom.text:  # Valkey 9.1
+        what, rights = "use this database", "alldbs ~* &* +@all"
+    else:
+        what, rights = "run this command, or not on these keys", "~* &* +@all"
     return seen.finding(
-        title=f"the Redis user {user + ' ' if user else ''}may not run {what}",
+        title=f"the Redis user {user + ' ' if user else ''}may not {what}",
         cause="the server's access control list gives this user less than is needed",
         fix=f"as an administrator: ACL SETUSER {user or 'USER'} {rights}",
     )

@@ -22,7 +22,7 @@ def _as_judged(seen: Seen) -> Finding:
     source="secret",
     codes=["secret.missing"],
     texts=[
-        r"\bin __getitem__\n(?:\s+[^\n]*\n)*KeyError: '(?P<name>\w+)'$",
+        r"\bin __getitem__\n(?:[^\S\n][^\n]*\n|\n)*KeyError: '(?P<name>\w+)'$",
         # django-environ, python-decouple, environs, pydantic-settings 2 and 1, docker compose
         r"ImproperlyConfigured: Set the (?P<name>\w+) environment variable",
         r"\bUndefinedValueError: (?P<name>\w+) not found\. Declare it as envvar",

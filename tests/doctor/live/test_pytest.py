@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -375,4 +376,38 @@ def is_running(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_doctor_that_is_ended_while_it_collects_leaves_no_process(
+    project: Project, end: signal.Signals
+) -> None:
+    project.write("envkit.toml", '[categories.unit]\npaths = ["."]\n')
+    project.write(
+        "test_it.py",
+        "import os, pathlib, subprocess, time\n"
+        "child = subprocess.Popen(['sleep', '60'])\n"
+        "pathlib.Path('pids').write_text(f'{os.getpid()} {child.pid} ')\n"
+        "time.sleep(60)\n",
+    )
+    doctor = project.spawn("doctor", "--category", "unit")
+    noted = project.root / "pids"
+    pids: list[str] = []
+    while len(pids) < 2:
+        assert doctor.poll() is None
+        time.sleep(0.05)
+        pids = noted.read_text().split() if noted.exists() else []
+    doctor.send_signal(end)
+    doctor.communicate(timeout=20)
+    until = time.monotonic() + 10
+    while left := [pid for pid in pids if _is_alive(pid)]:
+        assert time.monotonic() < until, left
+        time.sleep(0.05)
+
+
+def _is_alive(pid: str) -> bool:
+    try:
+        return bool(Path("/proc", pid, "cmdline").read_bytes())  # a zombie has none
+    except OSError:
         return False
