@@ -9,28 +9,31 @@ from typing import Final
 from msgspec import structs
 
 from envkit.doctor.codes import code_of, codes_in, routine_of
+from envkit.doctor.lines import SECTION, lines_of
 from envkit.doctor.model import Symptom
 from envkit.errors import EnvkitError, from_dict
 from envkit.model import ServiceName
 
 __all__ = ["from_exception", "from_text", "of_envkit"]
 
-_ANSI: Final = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07")
-# pytest marks the lines of an error and of the source; CI services put a time before each line.
-_PREFIX: Final = re.compile(
-    r"^(?:\d{4}-\d\d-\d\dT[\d:.]+Z )?(?:##\[\w+\])?(?:(?P<mark>[E>])(?: {3}|$)|\[gw\d+\] )?"
-)
-_CAPTURED: Final = re.compile(r"^-{3,} Captured .*-{3,}$")
-# One failed test of pytest's report, up to the next one; one traceback, up to its last line.
-_SECTION: Final = re.compile(r"^(?:_{3,} .* _{3,}|={3,}.*={3,})$")
+# One traceback, up to its last line; of a failed test of pytest see `SECTION`.
 _TRACEBACK: Final = "Traceback (most recent call last):"
 _CHAINED: Final = re.compile(
     r"^(?:The above exception was the direct cause|During handling of the above exception)"
 )
 _ATTEMPT: Final = "connection to server"
-# The last one is of a Postgres server's log, where each part of a message has its own time.
+# Those in the middle are of ClickHouse; the last one is of a Postgres server's log, where each
+# part of a message has its own time.
 _CONTINUED: Final = re.compile(
-    r"^(?:\s+\S|DETAIL:|HINT:|CONTEXT:|connection to server|.{1,120}\b(?:DETAIL|HINT|CONTEXT):  )"
+    r"^(?:\s+\S|DETAIL:|HINT:|CONTEXT:|connection to server|DB::\w*Exception:"
+    r"|You must use port \d+ for HTTP"
+    r"|.{1,120}\b(?:DETAIL|HINT|CONTEXT):  )"
+)
+# What these are about is in the lines after them: a frame that names whose error follows (the
+# environment's, testcontainers'), and pydantic's heading.
+_TELLING: Final = re.compile(
+    r"(?:\bos\.py|<frozen os>)\W[^\n]*\bin __getitem__$|\bin _?create_instance$"
+    r"|\bvalidation errors? for \w*(?:Settings|Config)$"
 )
 # How errors of ours print themselves: observed [slug], the detail indented, an arrow and the hint.
 _OURS: Final = re.compile(
@@ -38,7 +41,6 @@ _OURS: Final = re.compile(
 )
 _HINT: Final = re.compile(r"^ {0,2}(?:→|->) (?P<hint>\S.*)$")
 _MOST_CONTINUED: Final = 4
-_LONGEST_LINE: Final = 2000
 
 
 def of_envkit(
@@ -117,7 +119,7 @@ def from_text(text: str, *, name: str = "line", first_block: int = 1) -> list[Sy
         name: What a line is called in ``where``.
         first_block: Number of the first block.
     """
-    lines = _without_source([raw[:_LONGEST_LINE] for raw in _ANSI.sub("", text).splitlines()])
+    lines = lines_of(text)
     found: list[Symptom] = []
     attempts = 0  # lines up to which libpq's further attempts belong to the first one
     for number, (line, block) in enumerate(zip(lines, _blocks(lines), strict=True), start=1):
@@ -125,7 +127,9 @@ def from_text(text: str, *, name: str = "line", first_block: int = 1) -> list[Sy
             continue
         whole = [line]
         for further in lines[number : number + _MOST_CONTINUED]:
-            if _SECTION.match(line) or line.startswith(_TRACEBACK) or not _CONTINUED.match(further):
+            if SECTION.match(line) or line.startswith(_TRACEBACK):
+                break
+            if not (_CONTINUED.match(further) or _TELLING.search(line)):
                 break
             whole.append(further)
         attempts = max(attempts, number + len(whole) - 1)
@@ -145,43 +149,6 @@ def from_text(text: str, *, name: str = "line", first_block: int = 1) -> list[Sy
                 )
             )
     return found
-
-
-def _without_source(raw: Sequence[str]) -> list[str]:
-    """The lines without their prefixes; those of source that pytest shows are empty.
-
-    The source of a driver says what else could have happened. In a failed test that has lines of
-    its error, marked with E, source is what is indented or marked as the line that raised.
-    """
-    lines: list[str] = []
-    source: list[int] = []
-    marked = False  # whether this test's report has lines of its error
-    captured = False
-
-    def drop() -> None:
-        for at in source if marked else ():
-            lines[at] = ""
-        source.clear()
-
-    before = False  # whether the line before was one of the error
-    for one in raw:
-        prefix = _PREFIX.match(one)
-        assert prefix is not None
-        mark, line = prefix["mark"] or "", one[prefix.end() :]
-        if _SECTION.match(line):
-            drop()
-            marked = captured = False
-        elif _CAPTURED.match(line):
-            captured = True
-        elif mark == "E":
-            marked = True
-        # After lines of an error those marked otherwise belong to it: "available fixtures: ...".
-        elif not captured and not before and (mark or line.startswith("    ")):
-            source.append(len(lines))
-        before = mark == "E" or (mark == ">" and before)
-        lines.append(line)
-    drop()
-    return lines
 
 
 def _read_ours(ours: re.Match[str], after: Sequence[str], where: str, block: int) -> Symptom:
@@ -209,7 +176,7 @@ def _blocks(lines: Sequence[str]) -> Iterator[int]:
     block = 0
     failed_test = traceback = ended = chained = False
     for line in lines:
-        if _SECTION.match(line):
+        if SECTION.match(line):
             block += 1
             failed_test, traceback = line.startswith("_"), False
         elif line.startswith(_TRACEBACK) and not failed_test:

@@ -42,10 +42,15 @@ def _diagnosed(symptoms: Iterable[Symptom], facts: Facts) -> list[tuple[Symptom,
 def _ordered(diagnosed: Iterable[tuple[Symptom, Finding]]) -> tuple[Finding, ...]:
     seen: dict[tuple[str, str | None, str], tuple[Finding, int]] = {}
     alike: Counter[tuple[str, str | None]] = Counter()
+    told: dict[tuple[str, str | None], list[str]] = {}
     for symptom, found in diagnosed:
         key = (found.slug, found.service, found.title)
         if key in seen or alike[key[:2]] == _MOST_ALIKE:
             continue
+        before = told.setdefault(key[:2], [])
+        if any(symptom.text.partition("\n")[0] in text for text in before):
+            continue  # a line of a message that was understood as a whole
+        before.append(symptom.text)
         alike[key[:2]] += 1
         seen[key] = (found, symptom.block)
     return _folded(list(seen.values()))
@@ -57,8 +62,9 @@ def _folded(found: Sequence[tuple[Finding, int]]) -> tuple[Finding, ...]:
         for other, (cause, its_block) in enumerate(found):
             if other == index or _leads_to(parents, other, index):
                 continue
-            # In one traceback or failed test the innermost one that spoke is the cause.
-            by_place = bool(block) and block == its_block and rank(cause) < rank(finding)
+            # In one traceback or failed test the innermost one that spoke is the cause; of those
+            # who say the same, the one that says more of it, such as where.
+            by_place = block == its_block != 0 and _before(cause, finding)
             if by_place or explained(cause, finding):
                 parents[index] = other
                 break
@@ -73,6 +79,12 @@ def _folded(found: Sequence[tuple[Finding, int]]) -> tuple[Finding, ...]:
         for root in roots
     ]
     return tuple(sorted(whole, key=_order))
+
+
+def _before(cause: Finding, finding: Finding) -> bool:
+    if cause.slug == finding.slug:
+        return len(cause.title) > len(finding.title)
+    return rank(cause) < rank(finding)
 
 
 def _leads_to(parents: dict[int, int], start: int, goal: int) -> bool:

@@ -50,9 +50,7 @@ def test_error_of_ours_is_known_by_its_slug_in_a_log() -> None:
 
 
 def test_brackets_at_the_end_of_a_line_are_no_slug() -> None:
-    assert [one.source for one in from_text("tests/test_a.py::test_it[docker.daemon.gone]")] == [
-        "log"
-    ]
+    assert [one.source for one in from_text("it failed in [docker.daemon.gone]")] == ["log"]
     assert [one.source for one in from_text("see the list [envkit.nonsense]")] == ["log"]
 
 

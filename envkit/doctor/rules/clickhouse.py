@@ -24,10 +24,10 @@ _ABOUT_CLICKHOUSE: Final = re.compile(
     source="clickhouse",
     codes=["516", "194", "193", "192", "195"],
     texts=[
-        r"\(AUTHENTICATION_FAILED\)|\(REQUIRED_PASSWORD\)|\(WRONG_PASSWORD\)|\(UNKNOWN_USER\)",
         r"(?P<user>[^\s:]+): Authentication failed: password is incorrect, or there is no user",
         r"DB::Exception: (?:Wrong password|Password required) for user (?P<named>[^\s.,]+)",
         r"DB::Exception: There is no user `(?P<unknown>[^`]+)` in ",
+        r"\. \((?:AUTHENTICATION_FAILED|REQUIRED_PASSWORD|WRONG_PASSWORD|UNKNOWN_USER)\)",
         r"User (?P<barred>\S+) is not allowed to connect from address (?P<address>[\w.:]+)",
     ],
     layer="server",
@@ -69,7 +69,7 @@ def authentication(seen: Seen) -> Finding:
     codes=["497", "291"],
     texts=[
         r"Not enough privileges\. To execute this query,? it's necessary to have",
-        r"\(ACCESS_DENIED\)|\(DATABASE_ACCESS_DENIED\)",
+        r"\. \((?:DATABASE_)?ACCESS_DENIED\)",
     ],
     layer="server",
 )
@@ -229,6 +229,7 @@ def http_on_native(seen: Seen) -> Finding:
     texts=[
         r"Unexpected packet from server (?P<host>[^\s:]+):(?P<port>\d+)[^\n(]*\(expected Hello",
         r"\(UNEXPECTED_PACKET_FROM_SERVER\)",
+        r"\[handshake\] unexpected packet \[\d+\] from server",  # clickhouse-go
     ],
     layer="driver",
 )
@@ -279,9 +280,9 @@ def another_protocol(seen: Seen) -> Finding:
     source=("clickhouse", "host", "socket"),
     codes=["CH_TLS", "WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"],
     texts=[
-        r"\[SSL: (?:WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE|HTTP_REQUEST)\]",
+        r"\bSSL: (?:WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE|HTTP_REQUEST)\b",
         r"SSL routines:[^\n]*:(?:wrong version number|http request)",
-        r"DB::NetException: SSL Exception: [^\n]*(?:wrong version number|http request)",
+        r"DB::NetException: SSL Exception: [^\n]*(?:wrong.version.number|http.request)",
     ],
     layer="driver",
 )

@@ -111,6 +111,7 @@ def memory_limit(seen: Seen) -> Finding:
     ],
     confidence="likely",
     layer="engine",
+    explains=["docker.container.", "net.refused", "net.timeout", "ch.refused", "ch.timeout."],
 )
 def oom_killed(seen: Seen) -> Finding | None:
     """The ClickHouse server was killed, most probably for its use of memory.

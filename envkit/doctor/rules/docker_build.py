@@ -132,6 +132,7 @@ def no_compose_file(seen: Seen) -> Finding:
     texts=[
         r"docker: 'compose' is not a docker command",
         r"docker: unknown command: docker compose",
+        r"^unknown shorthand flag: 'f' in -f$",  # docker takes compose's -f for its own
         r"\bdocker-compose: (?:command )?not found\b|command not found: docker-compose\b",
         r"No such file or directory: '(?:\S*/)?docker-compose'",
     ],

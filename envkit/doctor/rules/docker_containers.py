@@ -15,6 +15,7 @@ __all__: list[str] = []
 _PUBLISHING = (
     r"(?:Ports are not available|userland proxy|from daemon|external connectivity|rootlessport)"
 )
+_FULL = ("host.disk.full", "pg.disk.full", "ch.disk.full", "redis.persist.", "redis.aof.")
 _UNREACHABLE = ("net.refused", "net.timeout", "pg.state.", "ch.refused", "ch.timeout.")
 
 
@@ -30,7 +31,7 @@ _UNREACHABLE = ("net.refused", "net.timeout", "pg.state.", "ch.refused", "ch.tim
         r"disk quota exceeded[^\n]*(?:overlay|containers/storage)",
     ],
     layer="engine",
-    explains=[*_UNREACHABLE, "docker.container.exited", "docker.engine.refused", "host.disk.full"],
+    explains=[*_UNREACHABLE, "docker.container.exited", "docker.engine.refused", *_FULL],
 )
 def disk_full(seen: Seen) -> Finding:
     """There is no room where the engine keeps images, containers and volumes.
@@ -130,7 +131,7 @@ def port_reserved(seen: Seen) -> Finding:
         r"cannot create network \S+ \(br-\S+\): conflicts with network",
     ],
     layer="engine",
-    explains=["docker.engine.refused", "docker.container.exited"],
+    explains=["docker.engine.refused", "docker.container.exited", *_UNREACHABLE],
 )
 def pool(seen: Seen) -> Finding:
     """The engine has no address range left for one more network.
@@ -167,7 +168,7 @@ def pool(seen: Seen) -> Finding:
         r"409 Client Error[^\n]*/containers/create\?name=(?P<name3>[\w.-]+)",
     ],
     layer="engine",
-    explains=["docker.engine.refused"],
+    explains=["docker.engine.refused", *_UNREACHABLE],
 )
 def name_conflict(seen: Seen) -> Finding:
     """There is a container of that name already.
@@ -188,7 +189,7 @@ def name_conflict(seen: Seen) -> Finding:
 @rule(
     "docker.container.oom",
     texts=[
-        r"\"OOMKilled\": ?true|\bOOMKilled\b(?!\W+false)",
+        r"\"OOMKilled\": ?true|\breason: ?\"?OOMKilled\b",
         r"exited with code 137\b|Exited \(137\)|exited \(137\)",
         r"container (?P<name>\S+) .*killed for memory|OOM command not allowed when .*container",
     ],
@@ -219,6 +220,9 @@ def oom(seen: Seen) -> Finding | None:
         r"(?:dependency failed to start: )?container (?P<name>\S+) exited \((?P<code>\d+)\)",
         r"service \"(?P<name2>[^\"]+)\" didn't complete successfully: exit (?P<code2>\d+)",
         r"\bContainer (?P<name3>\S+) (?:is not running|exited unexpectedly)",
+        # An application's container may end as it likes: tests do.
+        r"^(?P<name5>\S*(?:postgres|pg|redis|valkey|clickhouse|\bdb)\S*) exited with code "
+        r"(?P<code3>(?!(?:0|13[07]|143)\b)\d+)$",
         r"OCI runtime create failed: .*unable to start container process",
         r"Container startup failed for image (?P<name4>\S+)",
     ],
@@ -233,10 +237,10 @@ def exited(seen: Seen) -> Finding | None:
 
     Fix: Read the end of its log: docker logs NAME.
     """
-    code = seen.get("code") or seen.get("code2")
+    code = seen.get("code") or seen.get("code2") or seen.get("code3")
     if code in ("0", "137") or "exec format error" in seen.symptom.text:
         return None
-    name = next(filter(None, (seen.get(f"name{n}") for n in ("", "2", "3", "4"))), "")
+    name = next(filter(None, (seen.get(f"name{n}") for n in ("", "2", "3", "4", "5"))), "")
     return seen.finding(
         title=f"the container {name or ''} ended at once".replace("  ", " ")
         + (f" with exit code {code}" if code else ""),
@@ -250,6 +254,7 @@ def exited(seen: Seen) -> Finding | None:
     "docker.container.unhealthy",
     texts=[
         r"container (?P<name>\S+) is unhealthy",
+        r"container for service \"(?P<name2>[^\"]+)\" is unhealthy",
         r"Service container (?P<name2>\S+) failed\.",
         r"Failed to initialize container (?P<name3>\S+)",
     ],
@@ -305,7 +310,9 @@ def paused(seen: Seen) -> Finding:
         r"(?:can ?not|could not|failed to) connect to (?:the )?(?:Ryuk|reaper)\b",
         r"Connecting to Ryuk on \S+ failed|connecting to reaper failed",
         r"Ryuk \(\S*\) did not start",
-        r"(?:in _?create_instance|Reaper\.get_instance)[^\n]*\n.*(?:refused|timed out)",
+        r"\breaper: dial (?:reaper|tcp)\b",
+        r"in _?create_instance\n(?:[^\S\n][^\n]*\n|\n)*"
+        r"[^\n]*(?:refused|timed out|did not emit logs)",
     ],
     layer="driver",
     explains=["net.refused", "net.timeout", "docker.name.conflict", "docker.engine.refused"],

@@ -14,7 +14,10 @@ from envkit.doctor.model import Finding
 
 __all__: list[str] = []
 
-_NO_IMAGE = ("docker.image.missing", "docker.container.exited", "docker.engine.refused")
+_NO_IMAGE = (
+    *("docker.image.missing", "docker.container.exited", "docker.engine.refused"),
+    *("net.refused", "net.timeout"),
+)
 # Other services have paths with /v2/, too.
 _REGISTRY: Final = r"https?://[^\s\"/]+/v2/(?:[^\s\"]+/(?:manifests|blobs)/[^\s\":]+(?::\w+)?)?"
 _LIMITED: Final = re.compile(
@@ -60,7 +63,8 @@ def rate_limit(seen: Seen) -> Finding:
         r"unauthorized: (?:authentication required|incorrect username or password"
         r"|access to the requested resource)",
         r"no basic auth credentials",
-        r"name unknown: |repository name not known to registry",
+        r"(?:from daemon|from registry|denied|manifest|failed)[^\n]*\bname unknown\b"
+        r"|repository name not known to registry",
         rf"(?:Head|Get) \"?{_REGISTRY}\": (?:denied|unauthorized)",
         rf"unexpected status (?:code )?{_REGISTRY}.*40[13] (?:Forbidden|Unauthorized)",
         r"failed to fetch (?:anonymous|oauth) token",
@@ -168,7 +172,8 @@ def missing(seen: Seen) -> Finding | None:
         r"no match for (?:current )?platform",
         r"no image found in (?:image index|manifest list) for architecture (?P<platform2>\S+)",
         r"was found but (?:its platform \([^)]*\) )?does not match the specified platform",
-        r"exec \S+: exec format error|exec format error: unknown",
+        r"exec \S+: exec format error|exec format error: unknown"
+        r"|exec user process caused[^\n]*exec format error",
         r"cannot execute binary file: Exec format error",
         r"image operating system \"\w+\" cannot be used on this platform",
     ],

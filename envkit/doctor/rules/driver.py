@@ -83,6 +83,8 @@ def missing(seen: Seen) -> Finding | None:
     """
     text = seen.symptom.text
     module, dialect = seen.get("module").partition(".")[0], seen.get("dialect")
+    if "couldn't import psycopg '" in text:
+        return None  # one of the attempts that "no pq wrapper available" lists
     if (module and module not in DRIVERS) or not (module or seen.match):
         return None
     # "must not be installed", and what only talks about it

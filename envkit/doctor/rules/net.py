@@ -10,6 +10,7 @@ from envkit.doctor.model import Finding, Severity
 __all__: list[str] = []
 
 _UNREACHABLE = ("EHOSTUNREACH", "ENETUNREACH")
+_SILENT = ("ETIMEDOUT", *_UNREACHABLE)
 _NO_WAY = re.compile("No route to host|is unreachable", re.IGNORECASE)
 _PLACE = r"(?:(?:to server )?at \"(?P<host>[^\"]+)\"[^\n]*port (?P<port>\d+))"
 
@@ -24,13 +25,24 @@ def _place(seen: Seen) -> str:
     codes=["ECONNREFUSED"],
     texts=[
         rf"{_PLACE} failed: Connection refused",
+        # libpq before 14
+        r"Connection refused[^\n]*\n\s*Is the server running on host \"(?P<host>[^\"]+)\"[^\n]*\n"
+        r"\s*TCP/IP connections on port (?P<port>\d+)",
+        r"connection to server on socket \"(?P<host>[^\"]+)\" failed: No such file or directory",
+        # redis-py, redis-cli, node, JDBC, Go, urllib3
+        r"Error \d+ connecting to (?P<host>\S+):(?P<port>\d+)\.[^\n]* refused",
+        r"Could not connect to \w+ at (?P<host>\S+):(?P<port>\d+): Connection refused",
+        r"connect ECONNREFUSED (?P<host>\S+):(?P<port>\d+)",
+        r"Connection to (?P<host>\S+):(?P<port>\d+) refused\. Check that the hostname",
+        r"dial tcp (?P<host>\S+):(?P<port>\d+): connect(?:ex)?: connection refused",
+        r"ConnectionPool\(host='(?P<host>[^']+)', port=(?P<port>\d+)\)[^\n]* refused",
         r"Connection refused",
         r"Connect call failed \('(?P<host>[^']+)', (?P<port>\d+)",
         r"actively refused it|refused the network connection",
     ],
     layer="socket",
 )
-def refused(seen: Seen) -> Finding:
+def refused(seen: Seen) -> Finding | None:
     """Nothing listens where a connection was tried.
 
     Why: The server is not running, listens on another port, or listens on another address: ::1 is
@@ -38,6 +50,8 @@ def refused(seen: Seen) -> Finding:
 
     Fix: Start the server, or correct host and port.
     """
+    if seen.symptom.code in _SILENT:
+        return None  # asyncio says "Connect call failed" of every errno
     where = _place(seen)
     origin = seen.target.origin
     return seen.finding(
@@ -52,11 +66,16 @@ def refused(seen: Seen) -> Finding:
     source="socket",
     codes=["TIMEOUT", "ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH"],
     texts=[
+        rf"{_PLACE} failed: (?:Connection timed out|timeout expired)",
         r"connection timeout expired",
+        r"\[Errno 60\] Operation timed out",  # macOS
+        r"dial tcp (?P<host>\S+):(?P<port>\d+): (?:i/o timeout|connect: \w+ timed out)",
+        r"connect (?:ETIMEDOUT|EHOSTUNREACH|ENETUNREACH) (?P<host>\S+):(?P<port>\d+)",
+        r"ConnectionPool\(host='(?P<host>[^']+)', port=(?P<port>\d+)\): Read timed out",
         r"\bTimeoutError: (?:timed out|Timeout (?:reading from socket|connecting to server))",
         r"No route to host",
         r"Network is unreachable",
-        r"(?:connect|connection)[^\n]{0,40} timed out",
+        r"\bconnect(?:ion|ing)?(?: attempt)?(?: to \S+)? timed out",
     ],
     confidence="likely",
     layer="socket",
@@ -104,6 +123,9 @@ def timed_out(seen: Seen) -> Finding:
     texts=[
         r"could not translate host name \"(?P<host>[^\"]+)\"",
         r"failed to resolve host '(?P<host>[^']+)'",
+        r"Error (?:-[235]|8|11001) connecting to (?P<host>\S+):\d+\. ",
+        r"\blookup (?P<host>[\w.-]+)(?: on \S+)?: (?:no such host|i/o timeout|server misbehaving)",
+        r"\bUnknownHostException: (?P<host>[\w.-]+)",
         r"\[Errno -[235]\]|\[Errno 11001\]|\[Errno 8\] nodename",
         r"Name or service not known|Temporary failure in name resolution",
         r"nodename nor servname provided|No such host is known|Name does not resolve",

@@ -92,7 +92,7 @@ def password(seen: Seen) -> Finding | None:
     source="postgres",
     codes=["28000"],
     texts=[
-        r"FATAL:  role \"(?P<role>[^\"]*)\" does not exist",
+        r"FATAL: {1,2}role \"(?P<role>[^\"]*)\" does not exist",
         r"role \"(?P<role2>[^\"]*)\" is not permitted to log in",
         r"DETAIL:  Role \"(?P<role3>[^\"]*)\" does not exist",
     ],
@@ -231,7 +231,7 @@ def tls_required(seen: Seen) -> Finding | None:
     source="postgres",
     texts=[
         r"server does not support SSL, but SSL was required",
-        r"server does not support SSL connections",  # JDBC: "The server..."
+        r"The server does not support SSL(?: connections|\.)",  # node-postgres, JDBC
         r"PostgreSQL server at \"(?P<at>[^\"]*)\" rejected SSL upgrade",  # asyncpg
         r"\bServer refuses SSL\b",  # pg8000
         r"server refused TLS connection",  # pgx

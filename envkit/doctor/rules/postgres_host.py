@@ -31,7 +31,7 @@ def _is_shared_memory(seen: Seen) -> bool:
         rf"(?:initdb|pg_ctl|pg_basebackup|pg_restore): error: [^\n]*{_FULL}",
     ],
     layer="server",
-    explains=["pg.state.starting", "pg.state.killed", "host.disk.full"],
+    explains=["pg.state.starting", "pg.state.killed", "host.disk.full", "docker.container."],
 )
 def disk_full(seen: Seen) -> Finding | None:
     """The file system of the server's data is full.
@@ -75,7 +75,7 @@ def shm_small(seen: Seen) -> Finding | None:
     if not _is_shared_memory(seen):
         return None
     size = re.search(r"to (\d+) bytes", seen.symptom.text)
-    much = f" for {int(size[1]) / 2**20:.0f} MB" if size else ""
+    much = f" for {max(1, round(int(size[1]) / 2**20))} MB" if size else ""
     return seen.finding(
         title=f"shared memory (/dev/shm) of the Postgres server is too small{much}",
         cause="a parallel query needs shared memory, and Docker gives a container 64 MB unless it "

@@ -15,7 +15,10 @@ __all__: list[str] = []
     "pg.db.exists",
     source="postgres",
     codes=["42P04"],
-    texts=[r"(?:ERROR:  |createdb: [^\n]*|'M': ')database \"(?P<name>[^\"]*)\" already exists"],
+    texts=[
+        r"(?:(?<!\w)ERROR: {1,2}|createdb: [^\n]*|'M': ')"
+        r"database \"(?P<name>[^\"]*)\" already exists"
+    ],
     layer="server",
 )
 def database_exists(seen: Seen) -> Finding:
@@ -229,7 +232,9 @@ def table_missing(seen: Seen) -> Finding | None:
     "app.schema-drift",
     source="postgres",
     codes=["42703"],
-    texts=[r"ERROR:  column (?:\"[^\"]*\"|\S+) (?:of relation \"[^\"]*\" )?does not exist"],
+    texts=[
+        r"(?<!\w)ERROR: {1,2}column (?:\"[^\"]*\"|\S+) (?:of relation \"[^\"]*\" )?does not exist"
+    ],
     severity="info",
     confidence="likely",
     layer="server",

@@ -75,6 +75,7 @@ _OF_THE_PROJECT: Final = ("app", "conftest", "src", "test", "tests")
     texts=[
         r"ImportError while loading conftest '(?P<path>[^']+)'",
         r"\bConftestImportFailure: (?P<why>.+?) \(from (?P<path>[^)]+)\)",
+        r"\bConftestImportFailure: \(\w+\('(?P<path>[^']+)'\), \(<class '(?P<why>[\w.]+)'>",
     ],
     explains=["pytest.select.empty", "pytest.node.missing", "pytest.plugin.import"],
     explained_by=_AT_IMPORT,
@@ -187,7 +188,7 @@ def import_name(seen: Seen) -> Finding:
     texts=[
         r"^imported module '(?P<module>[^']+)' has this __file__ attribute:\s*\n\s+(?P<one>.+)"
         r"(?:\nwhich is not the same as the test file we want to collect:\s*\n\s+(?P<two>.+))?",
-        r"ImportPathMismatchError: \('(?P<module>[^']+)', '(?P<one>[^']+)', "
+        r"Import(?:Path)?MismatchError: \('(?P<module>[^']+)', '(?P<one>[^']+)', "
         r"\w+\('(?P<two>[^']+)'\)\)",
     ],
     explains=_STOPPED,

@@ -15,7 +15,7 @@ _NOTHING_RAN: Final = ["pytest.select.empty"]
 
 @rule(
     "pytest.fixture.missing",
-    texts=[r"(?:^(?:E\b)?\s*|: )fixture '(?P<fixture>\w+)' not found\b"],
+    texts=[r"(?:^(?:E\b)?\s*|: )fixture '(?P<fixture>\w+)' not found\s*$"],
     layer="tool",
 )
 def fixture_missing(seen: Seen) -> Finding:
@@ -66,7 +66,8 @@ def fixture_shadowed(seen: Seen) -> Finding:
     "pytest.async.no-plugin",
     texts=[
         r"async def functions are not natively supported",
-        r"requested an async fixture '(?P<fixture>\w+)', with no plugin or hook that handled it",
+        r"requested an async fixture '(?P<fixture>\w+)'(?: with autouse=True)?, with no plugin or "
+        r"hook that handled it",
     ],
     explains=["pytest.select.all-skipped"],
     layer="tool",

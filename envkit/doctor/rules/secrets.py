@@ -21,8 +21,22 @@ def _as_judged(seen: Seen) -> Finding:
     "secret.missing",
     source=("secret", "python"),
     codes=["secret.missing", "KeyError"],
-    texts=[r"\bKeyError: '(?P<name>[A-Za-z_][A-Za-z0-9_]*)'"],
+    texts=[
+        r"\bin __getitem__\n(?:[^\S\n][^\n]*\n|\n)*KeyError: '(?P<name>\w+)'$",
+        # Of any dictionary: it counts if the project has declared a secret of this name.
+        r"\bKeyError: '(?P<key>[A-Za-z_]\w*)'",
+        # django-environ, python-decouple, environs, pydantic-settings 2 and 1, docker compose
+        r"ImproperlyConfigured: Set the (?P<name>\w+) environment variable",
+        r"\bUndefinedValueError: (?P<name>\w+) not found\. Declare it as envvar",
+        r"\bEnvError: Environment variable \"(?P<name>\w+)\" not set",
+        r"validation errors? for \w*(?:Settings|Config)\n(?P<name>\w+)\n\s+field required",
+        r"required variable (?P<name>\w+) is missing a value",
+        r"The \\?\"(?P<blank>\w+)\\?\" variable is not set\. Defaulting to a blank string",
+        # Postgres' image
+        r"Database is uninitialized and superuser password is not specified",
+    ],
     layer="tool",
+    explains=["docker.container.exited", "docker.container.unhealthy"],
 )
 def missing(seen: Seen) -> Finding | None:
     """A secret or setting that the tests need is not there.
@@ -34,20 +48,29 @@ def missing(seen: Seen) -> Finding | None:
     """
     if seen.symptom.source == "secret":
         return _as_judged(seen)
-    name = seen.get("name")
-    if name not in seen.facts.secrets:
-        return None  # some other dictionary
+    name = seen.get("name") or seen.get("blank")
+    if key := seen.get("key"):
+        if key not in seen.facts.secrets:
+            return None  # some other dictionary
+        name = key
+    name = name or "POSTGRES_PASSWORD"
     return seen.finding(
         title=f"{name} is not set",
-        cause="the program looks for it in its environment, and it is not there; a file such as "
-        ".env counts only for who reads it",
-        fix="set it in the environment, or use the fixture isolated_env; to see where it is: "
-        "envkit secrets check",
-        confidence="likely",
+        cause="whoever reads it finds it neither in the environment nor in a file that it loads",
+        fix="export it, or write a local one into .env: envkit secrets generate; the fixture "
+        "isolated_env gives it to a test",
+        severity="warning" if seen.get("blank") else None,
+        confidence="likely" if seen.get("blank") or key else None,
     )
 
 
-@rule("secret.empty", source="secret", codes=["secret.empty"], layer="host")
+@rule(
+    "secret.empty",
+    source="secret",
+    codes=["secret.empty"],
+    texts=[r"ImproperlyConfigured: The (?P<name>\w+) setting must not be empty"],
+    layer="host",
+)
 def empty(seen: Seen) -> Finding:
     """A secret is there and has nothing in it.
 
@@ -56,7 +79,13 @@ def empty(seen: Seen) -> Finding:
 
     Fix: Give it a value, or unset it.
     """
-    return _as_judged(seen)
+    if seen.match is None:
+        return _as_judged(seen)
+    return seen.finding(
+        title=f"{seen.get('name')} is empty",
+        cause="Django's settings take it from a variable that is not set or has nothing in it",
+        fix="give it a value",
+    )
 
 
 @rule("secret.whitespace", source="secret", codes=["secret.whitespace"], layer="host")

@@ -87,11 +87,13 @@ CASES = {
             log("docker: unknown command: docker compose"),
             log("bash: docker-compose: command not found"),
             log("FileNotFoundError: [Errno 2] No such file or directory: 'docker-compose'"),
+            log("unknown shorthand flag: 'f' in -f\nSee 'docker --help'."),
         ),
         silent=(
             log("docker: 'composee' is not a docker command."),
             log("docker: unknown command: docker buildx"),
             log("no configuration file provided: not found"),
+            log("unknown shorthand flag: 'f' in -foo"),
         ),
     ),
 }

@@ -128,11 +128,13 @@ CASES = {
             log("ab12  postgres:18  Exited (137) 3 minutes ago  db"),
             log("dependency failed to start: container app-db-1 exited (137)"),
             log("killed for memory [docker.container.oom]"),
+            log("    Reason: OOMKilled"),
         ),
         silent=(
             log('        "OOMKilled": false,'),
             log("db-1 exited with code 1"),
             log("OOM command not allowed when used memory > 'maxmemory'."),
+            log('    if state["OOMKilled"]:'),
         ),
     ),
     "docker.container.exited": Case(
@@ -145,6 +147,8 @@ CASES = {
                 "file or directory: unknown"
             ),
             log("it ended [docker.container.exited]\n    initdb: error\n  → docker logs"),
+            log("postgres-1 exited with code 1"),
+            log("app-clickhouse-1 exited with code 78"),
         ),
         silent=(
             log('service "migrate" didn\'t complete successfully: exit 137'),
@@ -154,6 +158,9 @@ CASES = {
                 "OCI runtime create failed: runc create failed: unable to start container process: "
                 "exec /program: exec format error: unknown"
             ),
+            log("tests-1 exited with code 1"),
+            log("postgres-1 exited with code 0"),
+            log("clickhouse-1 exited with code 143"),
         ),
     ),
     "docker.container.unhealthy": Case(
@@ -161,6 +168,7 @@ CASES = {
             log("dependency failed to start: container app-db-1 is unhealthy"),
             log("##[error]Failed to initialize container postgres:18"),
             log("Service container postgres failed."),
+            log('container for service "db" is unhealthy'),
         ),
         silent=(log("that habit is unhealthy"), log("container app-db-1 is healthy")),
     ),
@@ -184,6 +192,22 @@ CASES = {
             ),
             log("Ryuk (testcontainers/ryuk:0.8.1) did not start: timed out"),
             log("Error: Failed to connect to Reaper"),
+            log(
+                "/venv/lib/python3.12/site-packages/testcontainers/core/container.py:230: in "
+                "_create_instance\n"
+                "    Reaper._socket.connect((container_host, container_port))\n"
+                "E   ConnectionRefusedError: [Errno 111] Connection refused"
+            ),
+            log(
+                '  File "/venv/lib/python3.12/site-packages/testcontainers/core/container.py", '
+                "line 205, in _create_instance\n"
+                '    wait_for_logs(Reaper._container, r".* Started!", timeout=20)\n'
+                "TimeoutError: container did not emit logs satisfying predicate in 20.000 seconds"
+            ),
+            log(
+                "failed to start reaper: reaper: dial reaper: dial tcp 127.0.0.1:32768: "
+                "connect: connection refused"
+            ),
         ),
         silent=(log("testcontainers-ryuk-6810abc7 started"), log("connect to the reader failed")),
     ),

@@ -70,6 +70,7 @@ CASES = {
             log('Get "https://api.acme.io/v2/users": unauthorized'),
             log("ValueError: username unknown"),
             log("AccessDenied: requested access to bucket"),
+            log("getaddrinfo: host name unknown: registry"),
         ),
     ),
     "docker.image.tag-unknown": Case(
@@ -140,6 +141,7 @@ CASES = {
                 "unable to start container process: exec /program: exec format error: unknown"
             ),
             log("not made for the engine's machine [docker.image.platform]"),
+            log("standard_init_linux.go:228: exec user process caused: exec format error"),
         ),
         silent=(
             log(
@@ -148,6 +150,7 @@ CASES = {
             ),
             log("ValueError: unsupported format character"),
             log("manifest unknown"),
+            log("zsh: exec format error: ./tool"),
         ),
     ),
     "docker.image.emulated": Case(

@@ -19,6 +19,11 @@ CASES = {
             told("python", "ModuleNotFoundError", "ModuleNotFoundError: No module named 'redis'"),
             told("host", "NO_DRIVER", "redis cannot be imported", data={"module": "redis"}),
             told("envkit", "driver.missing", "psycopg cannot be imported"),
+            log(
+                "ImportError: no pq wrapper available.\n"
+                "Attempts made:\n"
+                "- couldn't import psycopg 'c' implementation: No module named 'psycopg_c'"
+            ),
         ),
         silent=(
             log("ModuleNotFoundError: No module named 'acme_billing'"),

@@ -55,11 +55,17 @@ CASES = {
                 "exist."),
             log('psql: error: connection to server on socket "/tmp/.s.PGSQL.5432" failed: FATAL:  '
                 'role "root" does not exist'),
+            log(
+                'org.postgresql.util.PSQLException: FATAL: role "app" does not exist'
+            ),
         ),
         silent=(
             told("postgres", "42704", 'role "auditor" does not exist'),  # GRANT ... TO auditor
             told("postgres", "28000", f"{_NOT_IN_HBA}no encryption"),
             log('ERROR:  role "auditor" does not exist'),
+            log(
+                'NOTICE:  role "app" does not exist, skipping'
+            ),
         ),
     ),
     "pg.auth.hba": Case(
@@ -109,10 +115,16 @@ CASES = {
             told("postgres", "", "Server refuses SSL"),
             log("org.postgresql.util.PSQLException: The server does not support SSL."
                 " server does not support SSL connections"),
+            log(
+                'org.postgresql.util.PSQLException: The server does not support SSL.'
+            ),
         ),
         silent=(
             told("postgres", "28000", f"{_NOT_IN_HBA}SSL encryption"),
             log("SSL error: certificate verify failed"),
+            log(
+                'The server does not support SSLv3'
+            ),
         ),
     ),
     "pg.tls.certificate": Case(

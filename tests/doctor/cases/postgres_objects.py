@@ -15,10 +15,16 @@ CASES = {
             log('createdb: error: database creation failed: ERROR:  database "app_test" already '
                 "exists"),
             log('psycopg2.errors.DuplicateDatabase: database "test_app" already exists'),
+            log(
+                'ERROR: database "app" already exists (SQLSTATE 42P04)'
+            ),
         ),
         silent=(
             told("postgres", "42P07", 'relation "users" already exists'),
             log("Got an error creating the test database: it already exists"),
+            log(
+                'KeyError: database "app" already exists'
+            ),
         ),
     ),
     "pg.priv.denied": Case(
@@ -105,6 +111,9 @@ CASES = {
             log("psycopg.errors.UndefinedColumn: column users.email does not exist"),
             log('2026-11-21 11:08:57.817 UTC [7536] ERROR:  column "b" of relation "t" does not '
                 "exist"),
+            log(
+                'org.postgresql.util.PSQLException: ERROR: column u.nickname does not exist'
+            ),
         ),
         silent=(
             told("postgres", "42P01", 'relation "users" does not exist'),

@@ -13,6 +13,10 @@ CASES = {
                 "_pytest.config.ConftestImportFailure: ValueError: not a number "
                 "(from /project/tests/conftest.py)"
             ),
+            log(
+                "E   _pytest.config.ConftestImportFailure: (PosixPath('/app/conftest.py'), "
+                "(<class 'ValueError'>, ValueError('x')))"
+            ),
         ),
         silent=(
             log("ImportError while importing test module '/project/test_t.py'."),
@@ -97,6 +101,10 @@ CASES = {
             log(
                 "_pytest.pathlib.ImportPathMismatchError: ('conftest', '/app/conftest.py', "
                 "PosixPath('/project/conftest.py'))"
+            ),
+            log(
+                "py._path.local.LocalPath.ImportMismatchError: ('conftest', '/a/conftest.py', "
+                "local('/b/conftest.py'))"
             ),
         ),
         silent=(

@@ -10,6 +10,7 @@ CASES = {
         silent=(
             log("'slow' not found in `markers` configuration option"),
             log("E   KeyError: 'db_session'"),
+            log("fixture 'x' not found in the warehouse list"),
         ),
     ),
     "pytest.fixture.shadowed": Case(
@@ -38,6 +39,10 @@ CASES = {
                 "This is an error, as pytest does not natively support it."
             ),
             told("python", "Failed", "Failed: async def functions are not natively supported."),
+            log(
+                "E   pytest.PytestRemovedIn9Warning: 'test_a' requested an async fixture "
+                "'client' with autouse=True, with no plugin or hook that handled it."
+            ),
         ),
         silent=(
             log("RuntimeWarning: coroutine 'f' was never awaited"),
