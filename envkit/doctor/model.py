@@ -118,6 +118,7 @@ class Check(Struct, frozen=True, kw_only=True):
         group: Under which heading it is shown.
         ms: Milliseconds that it took.
         detail: What was seen, in few words: ``18.6, 127.0.0.1:5432``.
+        started_ms: Milliseconds that a server of ours which is up took to start; else 0.
     """
 
     name: str
@@ -125,6 +126,7 @@ class Check(Struct, frozen=True, kw_only=True):
     status: CheckStatus
     ms: float = 0.0
     detail: str = ""
+    started_ms: float = 0.0
 
 
 class ServiceFacts(Struct, frozen=True, kw_only=True):

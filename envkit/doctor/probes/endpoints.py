@@ -151,6 +151,7 @@ def _look_at_ours(service: ServiceName, config: Config, check: str, choice: Choi
                 if silent
                 else f"{where}, started in {row['started_ms']:.0f} ms; {choice.why}",
                 symptoms=symptoms,
+                started_ms=row["started_ms"],
             )
     return Looked(detail=f"{choice.backend}: {choice.why}")
 

@@ -45,12 +45,14 @@ class Looked(Struct, frozen=True, kw_only=True):
         detail: In few words.
         symptoms: Of what is not as it should be, or may not be.
         version: Of a server that was asked.
+        started_ms: Milliseconds that a server of ours took to start.
     """
 
     status: Literal["pass", "skipped", "not-checked"] = "pass"
     detail: str = ""
     symptoms: tuple[Symptom, ...] = ()
     version: str = ""
+    started_ms: float = 0.0
 
 
 class Probe(Struct, frozen=True, kw_only=True):
@@ -113,6 +115,7 @@ def look_at_all(
                 status=looked.status,
                 ms=took,
                 detail=looked.detail,
+                started_ms=looked.started_ms,
             )
         )
         symptoms += looked.symptoms

@@ -110,16 +110,36 @@ def _checks(report: Report) -> Iterator[str]:
         yield (
             "<section>\n<h2>What was looked at</h2>\n"
             '<p class="note">All at once; a bar is the time until the answer, '
-            f"the longest {longest:.0f} ms.</p>\n{groups}\n</section>"
+            f"the longest {longest:.0f} ms.</p>\n{groups}{_starts(report)}\n</section>"
         )
+
+
+def _starts(report: Report) -> str:
+    """How long each server took that is up, from the common start to its first answer."""
+    started = [check for check in report.checks if check.started_ms]
+    if not started:
+        return ""
+    longest = max(check.started_ms for check in started)
+    rows = "\n".join(
+        '<li class="check pass"><span class="sign"></span>'
+        f'<span class="name">{escape(check.name)}</span>'
+        f'<span class="ms">{check.started_ms:.0f} ms</span>'
+        f"{_bar(check.started_ms, longest)}</li>"
+        for check in started
+    )
+    return f'\n<h3 class="group">How the servers started, all together</h3>\n<ul>\n{rows}\n</ul>'
 
 
 def _check(check: Check, longest: float) -> str:
     sign, word = _SIGNS[check.status]
-    share = 100 * check.ms / longest if longest else 0.0
     detail = f'<span class="detail">{escape(check.detail)}</span>' if check.detail else ""
     return (
         f'<li class="check {check.status}"><span class="sign" title="{word}">{sign}</span>'
         f'<span class="name">{escape(check.name)}</span><span class="ms">{check.ms:.0f} ms</span>'
-        f'{detail}<span class="bar"><i style="width:{share:.1f}%"></i></span></li>'
+        f"{detail}{_bar(check.ms, longest)}</li>"
     )
+
+
+def _bar(ms: float, longest: float) -> str:
+    share = 100 * ms / longest if longest else 0.0
+    return f'<span class="bar"><i style="width:{share:.1f}%"></i></span>'

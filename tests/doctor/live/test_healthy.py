@@ -42,6 +42,18 @@ def test_embedded_that_is_up_is_healthy(project: Project) -> None:
     assert_healthy(project)
 
 
+def test_page_shows_how_long_each_server_took_to_start(project: Project) -> None:
+    project.write("envkit.toml", 'backend = "embedded"\n')
+    assert "How the servers started" not in project.envkit("doctor", "--format", "html").stdout
+    assert project.envkit("up").returncode == 0
+    took = {one["name"]: one["started_ms"] for one in report_of(project)["checks"]}
+    page = project.envkit("doctor", "--format", "html").stdout
+    _, _, starts = page.partition("How the servers started")
+    for name in ("Postgres", "Redis", "ClickHouse"):
+        assert took[name] > 0
+        assert f'<span class="name">{name}</span><span class="ms">{took[name]:.0f} ms' in starts
+
+
 def test_attached_is_healthy(
     project: Project, foreign_urls: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

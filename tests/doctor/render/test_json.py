@@ -30,28 +30,32 @@ def test_report_with_a_consequence() -> None:
       "group": "Project",
       "status": "warn",
       "ms": 11.6,
-      "detail": "pyproject.toml; services postgres, redis"
+      "detail": "pyproject.toml; services postgres, redis",
+      "started_ms": 0.0
     },
     {
       "name": "Docker",
       "group": "Engine",
       "status": "fail",
       "ms": 120,
-      "detail": "unix:///var/run/docker.sock"
+      "detail": "unix:///var/run/docker.sock",
+      "started_ms": 0.0
     },
     {
       "name": "Postgres",
       "group": "Services",
       "status": "fail",
       "ms": 31,
-      "detail": "18.6 at 127.0.0.1:5432"
+      "detail": "18.6 at 127.0.0.1:5432",
+      "started_ms": 0.0
     },
     {
       "name": "Redis",
       "group": "Services",
       "status": "pass",
       "ms": 23,
-      "detail": "Valkey 9.1.0 at 127.0.0.1:6379"
+      "detail": "Valkey 9.1.0 at 127.0.0.1:6379",
+      "started_ms": 0.0
     }
   ],
   "findings": [
