@@ -150,13 +150,11 @@ class Facts(Struct, frozen=True, kw_only=True):
     Attributes:
         services: Those that are configured.
         ci: Whether this is a continuous integration job.
-        category: The category asked for.
         secrets: Names of those that are declared.
     """
 
     services: Mapping[ServiceName, ServiceFacts] = field(default_factory=dict)
     ci: bool = False
-    category: str = ""
     secrets: frozenset[str] = frozenset()
 
     def of(self, service: ServiceName | None) -> ServiceFacts:

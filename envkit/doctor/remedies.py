@@ -23,12 +23,10 @@ class Remedy(Struct, frozen=True, kw_only=True):
     """One thing that can be mended.
 
     Attributes:
-        slug: Of the finding that it is for.
         what: What would be done, for whoever has to agree.
         apply: Does it, and says in words what was done. Raises `EnvkitError` if it fails.
     """
 
-    slug: str
     what: str
     apply: Callable[[], str]
 
@@ -56,7 +54,6 @@ def _missing_database(finding: Finding, config: Config) -> Remedy | None:
     if target is None or not target.database or why_not(target, config.settings.attach.allow):
         return None
     return Remedy(
-        slug=finding.slug,
         what=f"create the database {target.database!r} at {target.where}",
         apply=partial(_CREATE[target.service], target),
     )
@@ -114,9 +111,8 @@ def _failed(target: Dsn, words: str) -> LeaseFailed:
     )
 
 
-def _leftovers(finding: Finding, config: Config) -> Remedy:
+def _leftovers(_: Finding, config: Config) -> Remedy:
     return Remedy(
-        slug=finding.slug,
         what="remove what dead runs of envkit left behind (envkit prune)",
         apply=partial(_prune, config),
     )
@@ -134,7 +130,6 @@ def _missing_secret(finding: Finding, config: Config) -> Remedy | None:
     if not finding.fix.command:  # nobody but its owner can give it
         return None
     return Remedy(
-        slug=finding.slug,
         what=f"make values for missing secrets in {config.env_files[0]}",
         apply=partial(_generate, config),
     )

@@ -71,7 +71,7 @@ def visit(
         pytest_args=pytest_args,
     )
     checks, symptoms = look_at_all(_probes(), context)
-    facts = facts_of(config, ci=ci, category=category) if config else Facts(ci=ci)
+    facts = facts_of(config, ci=ci) if config else Facts(ci=ci)
     return report_of(checks, symptoms, facts)
 
 
@@ -95,11 +95,9 @@ def _probes() -> list[Probe]:
     return [one for name in _MODULES for one in import_module(f"{package}.{name}").PROBES]
 
 
-def facts_of(config: Config, *, ci: bool = False, category: str = "") -> Facts:
+def facts_of(config: Config, *, ci: bool = False) -> Facts:
     """What the configuration tells."""
-    return Facts(
-        services=_services(config), ci=ci, category=category, secrets=frozenset(config.secrets)
-    )
+    return Facts(services=_services(config), ci=ci, secrets=frozenset(config.secrets))
 
 
 def _services(config: Config) -> dict[ServiceName, ServiceFacts]:

@@ -13,11 +13,10 @@ from envkit.backends.server import Server
 from envkit.backends.site import Site
 from envkit.engine.address import engine_address
 from envkit.errors import EnvkitError
-from envkit.host import look_for
 from envkit.keeper.pool import Up
-from envkit.keeper.target import target_of
+from envkit.keeper.target import planned
 from envkit.model import ServiceName, Settings
-from envkit.plan import Choice, choose
+from envkit.plan import Choice
 from envkit.services.spec import Address, Greeting, Service, new_password
 from envkit.wait import NotAnswering, until_answer
 
@@ -73,17 +72,8 @@ class Starter:
         if choice is not None:
             return choice
         self._tell(spec.name, state="starting")
-        table = self._settings.of(spec.name)
-        facts = look_for(
-            self._settings.backend_of(spec.name),
-            programs=spec.programs,
-            image=spec.image,
-            settings=table,
-            docker=self._settings.docker,
-            target=target_of(spec.name, self._settings, self._site.project),
-        )
         try:
-            choice = choose(spec.name, self._settings, facts)
+            choice = planned(spec, self._settings, self._site.project)
         except EnvkitError as error:
             self._tell(spec.name, state="failed", slug=error.slug)
             raise

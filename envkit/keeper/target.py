@@ -1,4 +1,4 @@
-"""Where a service runs already, from all that may say so."""
+"""The plan for a service, and where it runs already: from all that may say so."""
 
 from __future__ import annotations
 
@@ -7,10 +7,35 @@ from pathlib import Path
 from envkit.engine.address import engine_address
 from envkit.engine.facts import is_absent
 from envkit.errors import EngineRefused, UnavailableError
-from envkit.host import Target
+from envkit.host import Target, look_for
 from envkit.model import ServiceName, Settings
+from envkit.plan import Choice, choose
+from envkit.services.spec import Service
 
-__all__ = ["target_of"]
+__all__ = ["planned", "target_of"]
+
+
+def planned(spec: Service, settings: Settings, root: str) -> Choice:
+    """The plan for one service, which the keeper carries out and the doctor speaks of.
+
+    Args:
+        spec: The service.
+        settings: Of the project.
+        root: The project's directory.
+
+    Raises:
+        UnavailableError: Nothing here can serve it.
+        DsnMalformed: What names a running one cannot be understood.
+    """
+    facts = look_for(
+        settings.backend_of(spec.name),
+        programs=spec.programs,
+        image=spec.image,
+        settings=settings.of(spec.name),
+        docker=settings.docker,
+        target=target_of(spec.name, settings, root),
+    )
+    return choose(spec.name, settings, facts)
 
 
 def target_of(service: ServiceName, settings: Settings, root: str) -> Target | None:

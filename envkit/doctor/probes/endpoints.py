@@ -22,12 +22,11 @@ from envkit.doctor.probes.look import Context, Looked, Probe
 from envkit.doctor.symptoms import from_exception, of_envkit
 from envkit.dsn import Dsn, read
 from envkit.errors import EnvkitError, KeeperLost, UseError
-from envkit.host import look_for
 from envkit.keeper.attached import refuse_other_version
 from envkit.keeper.client import join, running
-from envkit.keeper.target import target_of
+from envkit.keeper.target import planned
 from envkit.model import SERVICES, ServiceName
-from envkit.plan import Choice, choose
+from envkit.plan import Choice
 
 __all__ = ["PROBES"]
 
@@ -50,7 +49,8 @@ def _look(service: ServiceName, context: Context) -> Looked:
         return Looked(status="skipped", detail="not among the configured services")
     check = services.load(service).title
     try:
-        choice = planned(service, context.config)
+        settings, root = context.config.settings, str(context.config.root)
+        choice = planned(services.load(service), settings, root)
     except EnvkitError as error:
         return Looked(symptoms=(of_envkit(error, check=check, service=service),))
     if choice.backend == "attach" and choice.target is not None:
@@ -68,26 +68,6 @@ def _look(service: ServiceName, context: Context) -> Looked:
 
 def _also(looked: Looked, symptom: Symptom) -> Looked:
     return structs.replace(looked, symptoms=(*looked.symptoms, symptom))
-
-
-def planned(service: ServiceName, config: Config) -> Choice:
-    """The plan for a service, as the keeper makes it.
-
-    Raises:
-        UnavailableError: Nothing here can serve it.
-        DsnMalformed: What names a running one cannot be understood.
-    """
-    spec = services.load(service)
-    settings = config.settings
-    facts = look_for(
-        settings.backend_of(service),
-        programs=spec.programs,
-        image=spec.image,
-        settings=settings.of(service),
-        docker=settings.docker,
-        target=target_of(service, settings, str(config.root)),
-    )
-    return choose(service, settings, facts)
 
 
 def _look_at_others(service: ServiceName, target: Dsn, check: str, why: str) -> Looked:

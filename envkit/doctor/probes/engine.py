@@ -89,14 +89,15 @@ def _look(context: Context) -> Looked:
 
 def _images(config: Config, services: list[ServiceName]) -> dict[ServiceName, str]:
     """The images of services that an engine serves, by the same plan as the keeper's."""
-    from envkit.doctor.probes.endpoints import planned
+    from envkit.keeper.target import planned
+    from envkit.services import load
 
     found: dict[ServiceName, str] = {}
     for service in services:
         if config.settings.backend_of(service) == "attach":
             continue
         try:
-            choice = planned(service, config)
+            choice = planned(load(service), config.settings, str(config.root))
         except EnvkitError:
             continue  # the probe of the service says so
         if choice.image is not None and choice.image.here:

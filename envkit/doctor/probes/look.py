@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from envkit.config import Config
 from envkit.doctor.model import Check, Symptom
@@ -63,14 +63,12 @@ class Probe(Struct, frozen=True, kw_only=True):
         group: Under which heading it is shown.
         limit: Seconds that it may take; then it counts as not checked, and goes on for nobody.
         look: Does it. An `EnvkitError` that it raises is a symptom.
-        on_limit: Symptoms that the silence itself is.
     """
 
     name: str
     group: str
     limit: float
     look: Callable[[Context], Looked]
-    on_limit: tuple[Symptom, ...] = field(default_factory=tuple)
 
 
 def look_at_all(
@@ -105,7 +103,6 @@ def look_at_all(
         silent = Looked(
             status="not-checked",
             detail=f"no answer within {probe.limit:g} s",
-            symptoms=probe.on_limit,
         )
         looked, took = seen.get(probe.name, (silent, probe.limit * 1000))
         checks.append(

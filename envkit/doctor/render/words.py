@@ -38,11 +38,10 @@ _SURE: Final[dict[Confidence, str]] = {
     "likely": "Why, probably: ",
     "guess": "Why, perhaps: ",
 }
-# Neither is what it looks like: what turns the direction of text, and Unicode's own line ends. And
-# what is no character at all (https://www.unicode.org/faq/private_use.html#noncharacters): XML and
-# HTML cannot hold it, not even escaped.
-_INVISIBLE: Final = re.compile(
-    "[\u200e\u200f\u2028-\u202e\u2066-\u2069\ufdd0-\ufdef"
+# No characters at all (https://www.unicode.org/faq/private_use.html#noncharacters): XML and HTML
+# cannot hold them, not even escaped.
+_NO_CHARACTERS: Final = re.compile(
+    "[\ufdd0-\ufdef"
     + "".join(chr(plane * 0x10000 + last) for plane in range(17) for last in (0xFFFE, 0xFFFF))
     + "]"
 )
@@ -167,7 +166,7 @@ def _text(text: str) -> str:
     # Bytes that were no UTF-8 are lone surrogates here, which no output can carry.
     whole = text.encode("utf-8", "backslashreplace").decode().replace("\r\n", "\n")
     safe = printable(redacted(whole)).expandtabs(4).strip("\n")
-    return _INVISIBLE.sub(lambda match: match[0].encode("unicode_escape").decode(), safe)
+    return _NO_CHARACTERS.sub(lambda match: match[0].encode("unicode_escape").decode(), safe)
 
 
 def _line(text: str) -> str:
