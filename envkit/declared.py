@@ -17,6 +17,7 @@ __all__ = [
     "Place",
     "Secret",
     "SecretKind",
+    "TemplateSource",
 ]
 
 SecretKind = Literal["opaque", "jwt", "url", "dsn", "pem", "one-of"]
@@ -62,6 +63,32 @@ class Secret(Struct, frozen=True, kw_only=True):
     def is_random_text(self) -> bool:
         """Whether any random text of sufficient length is such a secret."""
         return self.kind == "opaque" or (self.kind == "jwt" and self.algorithm.startswith("HS"))
+
+
+class TemplateSource(Struct, frozen=True, kw_only=True):
+    """What a service's template is made from; a template of nothing is an empty namespace.
+
+    Attributes:
+        schema: Files that are applied in this order; globs are sorted. Relative to the project.
+        migrate: A command for the shell, or ``module:function`` of Python's.
+        seed: Files that are applied after that, or a command as ``migrate``.
+        watch: Globs of the files that the outcome of commands depends on.
+        extensions: Of Postgres, made before anything else.
+        roles: Of Postgres, which all databases share; made where they are missing.
+        migrate_timeout: Seconds that each command may take.
+    """
+
+    schema: tuple[str, ...] = ()
+    migrate: str = ""
+    seed: tuple[str, ...] | str = ()
+    watch: tuple[str, ...] = ()
+    extensions: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+    migrate_timeout: float = 300.0
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.schema or self.migrate or self.seed or self.extensions or self.roles)
 
 
 class Category(Struct, frozen=True, kw_only=True):

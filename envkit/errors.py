@@ -43,6 +43,11 @@
         ├── KeeperLost                 envkit.keeper.lost
         ├── LeaseFailed                envkit.lease.failed
         ├── LeaseLimit                 envkit.lease.limit
+        ├── TemplateAbsent             envkit.template.absent
+        ├── TemplateFailed             envkit.template.failed
+        ├── TemplateShared             envkit.template.shared
+        ├── TemplateTimeout            envkit.template.timeout
+        ├── ExtensionMissing           pg.extension.missing
         ├── SecretsUnwritable          secret.file-unwritable
         ├── DriverMissing              driver.missing
         └── ToolMissing                envkit.tool.missing
@@ -77,6 +82,7 @@ __all__ = [
     "EngineLost",
     "EngineRefused",
     "EnvkitError",
+    "ExtensionMissing",
     "ExtraMissing",
     "ImageFailed",
     "ImageMissing",
@@ -94,6 +100,10 @@ __all__ = [
     "RunDirUnsafe",
     "SecretsUnwritable",
     "StartError",
+    "TemplateAbsent",
+    "TemplateFailed",
+    "TemplateShared",
+    "TemplateTimeout",
     "TmpReadonly",
     "ToolMissing",
     "UidNameless",
@@ -329,6 +339,34 @@ class LeaseFailed(UseError, slug="envkit.lease.failed"):
 
 class LeaseLimit(UseError, slug="envkit.lease.limit"):
     """A server has no room for one more isolated namespace."""
+
+
+class TemplateAbsent(UseError, slug="envkit.template.absent"):
+    """The keeper has no such template (any more); asking for it again builds it."""
+
+
+class TemplateFailed(UseError, slug="envkit.template.failed"):
+    """What prepares a template ended with an error."""
+
+    exit_code = 3
+
+
+class TemplateShared(UseError, slug="envkit.template.shared"):
+    """What prepares a template made something that all databases of the server would share."""
+
+    exit_code = 3
+
+
+class TemplateTimeout(UseError, slug="envkit.template.timeout"):
+    """What prepares a template took longer than it may."""
+
+    exit_code = 3
+
+
+class ExtensionMissing(UseError, slug="pg.extension.missing"):
+    """An extension that was asked for is not there on the server."""
+
+    exit_code = 3
 
 
 class SecretsUnwritable(UseError, slug="secret.file-unwritable"):

@@ -21,17 +21,21 @@ __all__ = [
     "FoundImage",
     "FoundProgram",
     "Image",
+    "Isolation",
     "Lease",
     "Pristine",
+    "PostgresSettings",
     "ProcessRecipe",
     "Program",
     "PullPolicy",
     "Reaper",
+    "RedisSettings",
     "ServiceName",
     "ServiceSettings",
     "ServiceStatus",
     "Settings",
     "ShellTool",
+    "Want",
     "as_builtins",
 ]
 
@@ -40,6 +44,8 @@ BackendName = Literal["embedded", "docker", "attach"]
 BackendChoice = Literal["auto", "embedded", "docker", "attach"]
 PullPolicy = Literal["missing", "always", "never"]
 Reaper = Literal["keeper", "ryuk"]
+#: How Redis leases are kept apart: a server for each, or a numbered database of one server.
+Isolation = Literal["auto", "server", "database"]
 
 SERVICES: tuple[ServiceName, ...] = ("postgres", "redis", "clickhouse")
 BACKENDS: tuple[BackendName, ...] = ("embedded", "docker", "attach")
@@ -83,6 +89,21 @@ class Endpoint(Struct, frozen=True, kw_only=True):
         return {self.password, place[1] if place else ""} - {""}
 
 
+class Want(Struct, frozen=True, kw_only=True, order=True):
+    """What a lease is to have of one service.
+
+    Attributes:
+        template: Key of the template it is a copy of; nothing means empty.
+        version: Of the server, if not the configured one.
+        isolation: Of Redis, if not as configured.
+    """
+
+    service: ServiceName
+    template: str = ""
+    version: str = ""
+    isolation: Isolation = "auto"
+
+
 class Lease(Struct, frozen=True, kw_only=True):
     """Isolated namespaces, one on each service asked for, under one id."""
 
@@ -123,6 +144,8 @@ class ServiceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         shm_size: For docker: of its /dev/shm; empty leaves it to the recipe.
         url: For attach: where the service runs, with credentials.
         url_origin: The variable or file that ``url`` comes from.
+        pool: How many namespaces of each template are kept ready while tests run; 0 for none.
+        max_leases: How many there may be at a time, those that are kept ready included.
     """
 
     version: str = ""
@@ -132,6 +155,18 @@ class ServiceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     shm_size: str = ""
     url: str = ""
     url_origin: str = ""
+    pool: int = 4
+    max_leases: int = 200
+
+
+class RedisSettings(ServiceSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The ``redis`` table.
+
+    Attributes:
+        isolation: How leases are kept apart; ``auto`` is by server where servers are cheap.
+    """
+
+    isolation: Isolation = "auto"
 
 
 class PostgresSettings(ServiceSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -139,9 +174,11 @@ class PostgresSettings(ServiceSettings, frozen=True, kw_only=True, forbid_unknow
 
     Attributes:
         superuser: Whether leases are owned by a superuser, for tests that need one.
+        versions: Several at once; the first one is ``version``. Empty means just that one.
     """
 
     superuser: bool = False
+    versions: tuple[str, ...] = ()
 
 
 class DockerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -196,7 +233,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     docker: DockerSettings = field(default_factory=DockerSettings)
     attach: AttachSettings = field(default_factory=AttachSettings)
     postgres: PostgresSettings = field(default_factory=PostgresSettings)
-    redis: ServiceSettings = field(default_factory=ServiceSettings)
+    redis: RedisSettings = field(default_factory=RedisSettings)
     clickhouse: ServiceSettings = field(default_factory=ServiceSettings)
 
     def of(self, service: ServiceName) -> ServiceSettings:

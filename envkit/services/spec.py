@@ -23,7 +23,7 @@ from envkit.model import (
     ShellTool,
 )
 
-__all__ = ["Address", "Greeting", "Namespace", "Service", "new_password"]
+__all__ = ["Address", "Greeting", "Namespace", "Sealed", "Service", "new_password"]
 
 
 def new_password() -> str:
@@ -75,14 +75,30 @@ class Greeting(Struct, frozen=True, kw_only=True):
 
 
 class Namespace(Struct, frozen=True, kw_only=True):
-    """The part of a server that one lease owns."""
+    """The part of a server that one lease owns.
+
+    Attributes:
+        mark: What the server said of it before anybody had it, in the service's own words;
+            `Service.renew` compares.
+    """
 
     user: str
     password: str
     database: str
+    mark: str = ""
 
     def __repr__(self) -> str:
         return f"Namespace({self.database!r} as {self.user!r})"
+
+
+class Sealed(Struct, frozen=True, kw_only=True):
+    """A finished template, which nobody changes any more; each service adds what copies need.
+
+    Attributes:
+        namespace: Where it lies, if it lies in a server.
+    """
+
+    namespace: Namespace | None = None
 
 
 class Service(Struct, frozen=True, kw_only=True):
@@ -99,8 +115,17 @@ class Service(Struct, frozen=True, kw_only=True):
         greet: One round trip in the service's own protocol with credentials; raises until the
             server answers. Takes an address and a limit in seconds.
         warm: Load what `greet` takes long to load, while something else is waited for.
-        create: Make a namespace with this name, and write on it whose it is (`Owner.text`).
+        create: Make a namespace with this name, and write on it whose it is (`Owner.text`); empty,
+            or a copy of a template.
         drop: Remove it and whoever is still connected to it.
+        seal: Make a template of a namespace that somebody has prepared; nobody gets in afterwards.
+            Raises `TemplateFailed` if it cannot be copied truly.
+        unseal: Remove a template that nobody needs any more.
+        renew: Make a namespace that was used as if it were new, under another name and password,
+            and nobody connected; None unless it is provable that nothing of the last use stays,
+            or where that would take longer than a new one. Never raises because of what a user
+            did to it.
+        fill: For a ``whole`` server: put the content of a template into it. None for others.
         whole: The namespace that is all of a server, for servers so cheap as processes that each
             lease gets one of its own; None if leases always share one.
         url: Of a namespace, for programs.
@@ -120,8 +145,12 @@ class Service(Struct, frozen=True, kw_only=True):
     compose: Callable[[ServiceSettings, FoundImage], ComposeRecipe]
     greet: Callable[[Address, float], Greeting]
     warm: Callable[[], None]
-    create: Callable[[Address, str, ServiceSettings, str], Namespace]
+    create: Callable[[Address, str, ServiceSettings, str, Sealed | None], Namespace]
     drop: Callable[[Address, Namespace], None]
+    seal: Callable[[Address, Namespace], Sealed]
+    unseal: Callable[[Address, Sealed], None]
+    renew: Callable[[Address, Namespace, str, Sealed | None], Namespace | None]
+    fill: Callable[[Address, Namespace, Sealed], None] | None = None
     whole: Callable[[Address], Namespace] | None
     url: Callable[[Address, Namespace], str]
     environment: Callable[[Endpoint], Mapping[str, str]]
