@@ -63,11 +63,16 @@ class Up(Struct, frozen=True, kw_only=True):
 
 
 class Held(Struct, frozen=True, kw_only=True):
-    """One service's part of a lease."""
+    """One service's part of a lease.
+
+    Attributes:
+        own_server: Whether nobody else has a part of that server.
+    """
 
     endpoint: Endpoint
     up: Up
     give_back: Callable[[], None]
+    own_server: bool = False
 
 
 class Pool(Protocol):
@@ -203,7 +208,8 @@ class OwnServers:
             up.server.stop()
             up.server.log.unlink(missing_ok=True)  # one for each lease would add up
 
-        return Held(endpoint=up.endpoint(self._spec, namespace), up=up, give_back=give_back)
+        endpoint = up.endpoint(self._spec, namespace)
+        return Held(endpoint=endpoint, up=up, give_back=give_back, own_server=True)
 
     def servers(self) -> list[Up]:
         with self._guard:
