@@ -19,9 +19,9 @@ __all__ = ["sections"]
 
 _MOST_LINES: Final = 20
 _MOST_CHARACTERS: Final = 4096
-_LONGEST_LINE: Final = 1000
+_LONGEST_LINE: Final = 500
 # Of a line: enough to find secrets in what is shown of it.
-_LOOKED_AT: Final = 4 * _LONGEST_LINE
+_LOOKED_AT: Final = 8 * _LONGEST_LINE
 _MOST_READ: Final = 1 << 20
 # What a server in a container prints gets into the file by way of the engine.
 _BEHIND_S: Final = 0.05
@@ -60,9 +60,14 @@ def sections(
         time.sleep(_BEHIND_S)
     for one in leases:
         for service in one.lease.logs:
-            lines, title = _log(one, service, settings)
+            lines, unread = _written(one, service)
+            title = _title(one, service, mixed=service not in one.lease.own)
+            # Whoever wants another prefix gets what is written as it is.
+            if service == "postgres" and "log_line_prefix" not in settings.postgres.settings:
+                lines = list(_of_database(lines, one.lease.endpoints[service].database))
+                title = _title(one, service, mixed=False)
             if lines:
-                yield title, _last(lines, hide)
+                yield title, _last(lines, hide, at_least=unread)
         one.measure()
         one.told = True
 
@@ -99,33 +104,29 @@ def _place(endpoint: Endpoint) -> str:
 # -- logs ------------------------------------------------------------------------------------------
 
 
-def _log(one: OpenLease, service: ServiceName, settings: Settings) -> tuple[list[str], str]:
-    """What was written to a log since, and what to call that."""
-    lines = _written(Path(one.lease.logs[service]), one.log_sizes.get(service, 0))
-    mixed = service not in one.lease.own
-    # Whoever wants another prefix gets what is written as it is.
-    if service == "postgres" and "log_line_prefix" not in settings.postgres.settings:
-        lines = list(_of_database(lines, one.lease.endpoints[service].database))
-        mixed = False
-    title = f"{service} log {'since it failed' if one.told else 'during this test'}"
+def _title(one: OpenLease, service: ServiceName, *, mixed: bool) -> str:
     notes = [f"fixture {one.fixture}"] if one.fixture else []
     notes += ["may have other tests' lines"] if mixed else []
-    return lines, title + (f" ({', '.join(notes)})" if notes else "")
+    when = "since it failed" if one.told else "during this test"
+    return f"{service} log {when}" + (f" ({', '.join(notes)})" if notes else "")
 
 
-def _written(path: Path, begin: int) -> list[str]:
+def _written(one: OpenLease, service: ServiceName) -> tuple[list[str], bool]:
+    """What was written to a log since, and whether there is more than is worth reading."""
+    begin = one.log_sizes.get(service, 0)
     try:
-        with path.open("rb") as file:
+        with Path(one.lease.logs[service]).open("rb") as file:
             size = file.seek(0, 2)
             start = max(begin if begin <= size else 0, size - _MOST_READ)
             file.seek(start)
             data = file.read(size - start)
     except OSError:
-        return []
+        return [], False
     lines = data.decode(errors="replace").split("\n")
-    if start > begin:
-        lines[0] = f"({start - begin} bytes before this were not read)"
-    return [line.removesuffix("\r") for line in lines if line.strip()]
+    unread = start > begin
+    if unread:
+        del lines[0]  # only its end
+    return [line.removesuffix("\r") for line in lines if line.strip()], unread
 
 
 def _of_database(lines: Iterable[str], database: str) -> Iterator[str]:
@@ -146,7 +147,7 @@ def _of_database(lines: Iterable[str], database: str) -> Iterator[str]:
             yield f"{found['time']} {found['rest']}"
 
 
-def _last(lines: Sequence[str], hide: Redactor) -> str:
+def _last(lines: Sequence[str], hide: Redactor, *, at_least: bool) -> str:
     """The last lines, fit for a screen, and how much is missing before."""
     shown = "\n".join(line[:_LOOKED_AT] for line in lines[-_MOST_LINES:])
     shown = _SQL_PASSWORD.sub(rf"\g<head>'{MASK}'", redacted(hide(shown)))
@@ -158,5 +159,8 @@ def _last(lines: Sequence[str], hide: Redactor) -> str:
             break
         kept.insert(0, line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]} (…)")
     left = len(lines) - len(kept)
-    before = [f"({left} {'line' if left == 1 else 'lines'} before these left out)"] if left else []
+    number = f"at least {left}" if at_least else str(left)
+    before = (
+        [f"({number} {'line' if left == 1 else 'lines'} before these left out)"] if left else []
+    )
     return "\n".join([*before, *kept])

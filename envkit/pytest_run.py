@@ -370,6 +370,8 @@ class Run:
         for nodeid, lease, names in self._kept:
             for name in names:
                 reporter.write_line(f"kept for {nodeid}: envkit shell {name} --lease {lease}")
+        if self._kept:
+            reporter.write_line("all of them stay until: envkit down")
 
 
 def _how(status: ServiceStatus) -> str:
