@@ -26,9 +26,9 @@ _MOST_READ: Final = 1 << 20
 # What a server in a container prints gets into the file by way of the engine.
 _BEHIND_S: Final = 0.05
 
-# log_line_prefix is "%m [%p] %d ": date, time, zone, process, and a database or nothing.
+# After a log_line_prefix of "%m [%p] %d ".
 _POSTGRES_LINE = re.compile(
-    r"\S+ (?P<time>\S+ \S+ \[\d+\]) (?P<database>\S*) (?P<rest>(?P<label>[A-Z]+): .*)"
+    r"\S+ (?P<when>\S+ \S+) (?P<process>\[\d+\]) (?P<database>\S*) (?P<rest>(?P<label>[A-Z]+): .*)"
 )
 _MORE_OF_A_MESSAGE: Final = ("DETAIL", "HINT", "QUERY", "CONTEXT", "LOCATION", "STATEMENT")
 # Of no database and still about each: a server process died, or the server ends.
@@ -64,7 +64,7 @@ def sections(
             title = _title(one, service, mixed=service not in one.lease.own)
             # Whoever wants another prefix gets what is written as it is.
             if service == "postgres" and "log_line_prefix" not in settings.postgres.settings:
-                lines = list(_of_database(lines, one.lease.endpoints[service].database))
+                lines = _of_database(lines, one.lease.endpoints[service].database)
                 title = _title(one, service, mixed=False)
             if lines:
                 yield title, _last(lines, hide, at_least=unread)
@@ -129,22 +129,28 @@ def _written(one: OpenLease, service: ServiceName) -> tuple[list[str], bool]:
     return [line.removesuffix("\r") for line in lines if line.strip()], unread
 
 
-def _of_database(lines: Iterable[str], database: str) -> Iterator[str]:
-    """The lines of a Postgres server's log that are about a database."""
+def _of_database(lines: Iterable[str], database: str) -> list[str]:
+    """The lines of a Postgres server's log that are about a database.
+
+    Without what is the same in all of them: lines are short enough for a terminal that way.
+    """
+    chosen: list[tuple[str, str, str]] = []
     wanted = False
     for line in lines:
         found = _POSTGRES_LINE.match(line)
         if found is None:
             # The message before goes on.
             if wanted:
-                yield line.replace("\t", "    ", 1)
+                chosen.append(("   ", "", line.removeprefix("\t")))
             continue
         if found["database"]:
             wanted = found["database"] == database
         elif found["label"] not in _MORE_OF_A_MESSAGE:
             wanted = _ABOUT_ALL.match(found["rest"]) is not None
         if wanted:
-            yield f"{found['time']} {found['rest']}"
+            chosen.append((found["when"], f" {found['process']}", found["rest"]))
+    several = len({process for _, process, _ in chosen if process}) > 1
+    return [f"{when}{process if several else ''} {rest}" for when, process, rest in chosen]
 
 
 def _last(lines: Sequence[str], hide: Redactor, *, at_least: bool) -> str:
