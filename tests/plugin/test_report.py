@@ -8,50 +8,9 @@ from xml.etree import ElementTree
 import pytest
 from inline_snapshot import snapshot
 
-from tests.plugin.runs import OPTIONS, envkit, passes, run
+from tests.plugin.runs import OPTIONS, SERVICES, envkit, passes, run, sections
 
-TITLE = "envkit: services of this test"
 TWO_WORKERS = ("-p", "xdist", "-n", "2")
-
-
-def sections(result: pytest.RunResult) -> list[tuple[str, str]]:
-    """Title and text of our sections in the order of the output, without what changes each time."""
-    found: list[tuple[str, str]] = []
-    title, text = "", ""
-    for line in [*result.outlines, "---- end ----"]:
-        if re.match(r"(---|===|___|\[gw)|E? +File |!!!", line):
-            if title == TITLE or " log " in title:
-                found.append((title, _steady(text)))
-            title, text = line.strip("-_= "), ""
-        else:
-            text += f"{line}\n"
-    return found
-
-
-def _steady(text: str) -> str:
-    text = re.sub(r"lease_\d+_[0-9a-f]{6}", "LEASE", text)
-    text = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:PORT", text)
-    text = re.sub(r"\b(Valkey|Redis|PostgreSQL) [\d.]+", "PRODUCT VERSION", text)
-    text = re.sub(r"(?m)^\d\d:\d\d:\d\d\.\d{3} UTC", "TIME", text)
-    return re.sub(r"(?m)^TIME \[\d+\]", "TIME [PID]", text)
-
-
-@pytest.fixture
-def postgres(suite: pytest.Pytester) -> pytest.Pytester:
-    """A project whose tests have Postgres, and a way to make its server write into its log."""
-    suite.makefile(".toml", envkit='services = ["postgres"]')
-    suite.makepyfile(
-        ask="""
-        import psycopg
-        def ask(services, statement):
-            try:
-                with psycopg.connect(services.url, autocommit=True) as connection:
-                    connection.execute(statement)
-            except psycopg.Error:
-                pass
-        """
-    )
-    return suite
 
 
 # -- where the services are ------------------------------------------------------------------------
@@ -133,6 +92,32 @@ def test_shared_lease_is_told_in_each_test_that_uses_it(suite: pytest.Pytester, 
     assert [text.partition(":")[0] for _, text in sections(result)] == ["redis (shared)"] * 2
 
 
+def test_subtests_that_fail_are_told_each(suite: pytest.Pytester) -> None:
+    pytest.importorskip("_pytest.subtests", reason="pytest 9 has them")
+    suite.makepyfile(
+        """
+        def test(real_redis, subtests):
+            for number in range(3):
+                with subtests.test(number=number):
+                    assert number == 1
+        """
+    )
+    assert [title for title, _ in sections(run(suite))] == [SERVICES] * 2
+
+
+def test_expected_failure_is_none(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        """
+        import pytest
+        @pytest.mark.xfail
+        def test(real_redis): assert False
+        """
+    )
+    result = run(suite, "--envkit-keep=failed")
+    result.assert_outcomes(xfailed=1)
+    result.stdout.no_fnmatch_line("kept for *")
+
+
 def test_unittest_classes_are_told_too(suite: pytest.Pytester) -> None:
     suite.makepyfile(
         """
@@ -142,7 +127,7 @@ def test_unittest_classes_are_told_too(suite: pytest.Pytester) -> None:
             def test(self): self.assertEqual(self.real_services.redis.client().get("a"), b"1")
         """
     )
-    assert [title for title, _ in sections(run(suite))] == [TITLE]
+    assert [title for title, _ in sections(run(suite))] == [SERVICES]
 
 
 def test_services_of_a_failed_setup_are_told(suite: pytest.Pytester) -> None:
@@ -156,7 +141,7 @@ def test_services_of_a_failed_setup_are_told(suite: pytest.Pytester) -> None:
     )
     result = run(suite)
     result.assert_outcomes(errors=1)
-    assert [title for title, _ in sections(result)] == [TITLE]
+    assert [title for title, _ in sections(result)] == [SERVICES]
 
 
 def test_services_of_a_failed_teardown_are_told(suite: pytest.Pytester) -> None:
@@ -172,7 +157,7 @@ def test_services_of_a_failed_teardown_are_told(suite: pytest.Pytester) -> None:
     )
     result = run(suite)
     result.assert_outcomes(passed=1, errors=1)
-    assert [title for title, _ in sections(result)] == [TITLE]
+    assert [title for title, _ in sections(result)] == [SERVICES]
 
 
 def test_workers_of_xdist_tell_it(suite: pytest.Pytester) -> None:
@@ -183,7 +168,7 @@ def test_workers_of_xdist_tell_it(suite: pytest.Pytester) -> None:
         def test(real_redis, number): assert False
         """
     )
-    assert [title for title, _ in sections(run(suite, *TWO_WORKERS))] == [TITLE] * 4
+    assert [title for title, _ in sections(run(suite, *TWO_WORKERS))] == [SERVICES] * 4
 
 
 def test_lease_that_could_not_be_had_is_not_told(suite: pytest.Pytester) -> None:
@@ -231,7 +216,7 @@ def test_run_that_passes_does_not_import_it(suite: pytest.Pytester) -> None:
         ("--show-capture=no", []),
         ("--show-capture=log", ["redis log during this test"]),
         ("--tb=no", []),
-        ("-q", [TITLE, "redis log during this test"]),
+        ("-q", [SERVICES, "redis log during this test"]),
     ],
 )
 def test_pytests_own_options_go_for_it(
@@ -272,227 +257,3 @@ def test_what_a_server_writes_cannot_harm_a_terminal_or_a_file(postgres: pytest.
     (_, text) = sections(result)[1]
     assert r'column "\x1b[31m\x07\x85\u202e<&]]>" does not exist' in text
     assert ElementTree.parse(postgres.path / "junit.xml").findall(".//failure")
-
-
-# -- logs ------------------------------------------------------------------------------------------
-
-
-def test_server_log_of_the_test_alone_is_shown(postgres: pytest.Pytester) -> None:
-    postgres.makepyfile(
-        """
-        import envkit
-        from ask import ask
-        def test_before(real_postgres):
-            ask(real_postgres, "SELECT 1 FROM before")
-        def test(real_postgres):
-            ask(real_postgres, "SELECT 1\\nFROM during\\nWHERE true")
-            with envkit.lease("postgres") as another:
-                ask(another.postgres, "SELECT 1\\nFROM elsewhere")
-            ask(real_postgres, "DO $$BEGIN PERFORM 1/0; END$$")
-            assert False
-        """
-    )
-    result = run(postgres)
-    result.assert_outcomes(passed=1, failed=1)
-    assert sections(result)[1:] == snapshot(
-        [
-            (
-                "postgres log during this test",
-                """\
-TIME [PID] ERROR:  relation "during" does not exist at character 15
-TIME [PID] STATEMENT:  SELECT 1
-    FROM during
-    WHERE true
-TIME [PID] ERROR:  division by zero
-TIME [PID] CONTEXT:  SQL statement "SELECT 1/0"
-    PL/pgSQL function inline_code_block line 1 at PERFORM
-TIME [PID] STATEMENT:  DO $$BEGIN PERFORM 1/0; END$$
-""",
-            )
-        ]
-    )
-
-
-def test_each_database_has_its_own_lines(postgres: pytest.Pytester) -> None:
-    postgres.makepyfile(
-        """
-        import envkit
-        from ask import ask
-        tenant = envkit.lease_fixture("postgres")
-        def test(real_postgres, tenant):
-            ask(tenant, "SELECT 1 FROM theirs")
-            ask(real_postgres, "SELECT 1 FROM mine")
-            assert False
-        """
-    )
-    _, *logs = sections(run(postgres))
-    assert [(title, re.findall(r'relation "(\w+)"', text)) for title, text in logs] == [
-        ("postgres log during this test", ["mine"]),
-        ("postgres log during this test (fixture tenant)", ["theirs"]),
-    ]
-
-
-def test_log_of_a_shared_lease_begins_with_the_test(postgres: pytest.Pytester) -> None:
-    postgres.makepyfile(
-        """
-        import envkit
-        from ask import ask
-        shared = envkit.lease_fixture("postgres", scope="module")
-        def test_before(shared): ask(shared, "SELECT 1 FROM before")
-        def test(shared):
-            ask(shared, "SELECT 1 FROM during")
-            assert False
-        """
-    )
-    _, (title, text) = sections(run(postgres))
-    assert title == "postgres log during this test (fixture shared)"
-    assert text == snapshot("""\
-TIME ERROR:  relation "during" does not exist at character 15
-TIME STATEMENT:  SELECT 1 FROM during
-""")
-
-
-def test_lines_before_and_after_the_failure_are_told_once_each(postgres: pytest.Pytester) -> None:
-    postgres.makepyfile(
-        """
-        import pytest
-        from ask import ask
-        @pytest.fixture
-        def cleaned(real_postgres):
-            yield
-            ask(real_postgres, "SELECT 1 FROM at_the_end")
-            assert False
-        def test(real_postgres, cleaned):
-            ask(real_postgres, "SELECT 1 FROM in_the_test")
-            assert False
-        """
-    )
-    result = run(postgres)
-    result.assert_outcomes(failed=1, errors=1)
-    logs = {title: text for title, text in sections(result) if title != TITLE}
-    assert [(title, re.findall(r'relation "(\w+)"', text)) for title, text in logs.items()] == [
-        ("postgres log since it failed", ["at_the_end"]),
-        ("postgres log during this test", ["in_the_test"]),
-    ]
-
-
-def test_death_of_a_server_process_is_about_every_database(postgres: pytest.Pytester) -> None:
-    postgres.makepyfile(
-        """
-        import envkit, os, psycopg, pytest
-        def test(real_postgres):
-            with envkit.lease("postgres") as another:
-                connection = psycopg.connect(another.postgres.url)
-                os.kill(connection.info.backend_pid, 9)
-                with pytest.raises(psycopg.OperationalError):
-                    connection.execute("SELECT 1")
-                connection.close()
-            assert False
-        """
-    )
-    _, (_, text) = sections(run(postgres))
-    assert "was terminated by signal 9" in text
-    assert "checkpoint" not in text
-
-
-def test_long_log_is_cut_and_says_so(postgres: pytest.Pytester) -> None:
-    postgres.makepyfile(
-        """
-        import psycopg
-        def test(real_postgres):
-            with psycopg.connect(real_postgres.url, autocommit=True) as connection:
-                for number in range(30):
-                    try:
-                        connection.execute(f"SELECT {'x' * 5 * number} FROM number_{number}")
-                    except psycopg.Error:
-                        pass
-            assert False
-        """
-    )
-    _, (_, text) = sections(run(postgres))
-    first, *rest = text.splitlines()
-    assert first == "(40 lines before these left out)"
-    assert len(rest) == 20
-    assert "number_29" in text
-
-
-def test_long_lines_are_cut_and_say_so(postgres: pytest.Pytester) -> None:
-    postgres.makepyfile(
-        """
-        from ask import ask
-        def test(real_postgres):
-            for _ in range(10):
-                ask(real_postgres, f"SELECT '{'y' * 10_000}'::int")
-            assert False
-        """
-    )
-    _, (_, text) = sections(run(postgres))
-    assert len(text) < 4500
-    first, *rest = text.splitlines()
-    assert first == f"({20 - len(rest)} lines before these left out)"
-    assert all(line.endswith("y (…)") for line in rest)
-
-
-def test_log_that_is_too_long_to_be_read_is_not_counted(postgres: pytest.Pytester) -> None:
-    postgres.makepyfile(
-        """
-        from ask import ask
-        def test(real_postgres):
-            for _ in range(20):
-                ask(real_postgres, f"SELECT '{'y' * 100_000}'::int")
-            assert False
-        """
-    )
-    _, (_, text) = sections(run(postgres))
-    assert text.startswith("(at least ")
-
-
-def test_passwords_in_logs_are_masked(postgres: pytest.Pytester) -> None:
-    postgres.makepyfile(
-        """
-        import pathlib
-        from ask import ask
-        def test(real_postgres):
-            pathlib.Path("password").write_text(real_postgres.password)
-            ask(real_postgres, f"SELECT '{real_postgres.password}'::int")
-            ask(real_postgres, "CREATE ROLE app PASSWORD 'it''s-sesame'")
-            ask(real_postgres, "SELECT 'redis://:sesame@127.0.0.1:1'::int")
-            assert False
-        """
-    )
-    result = run(postgres)
-    _, (_, text) = sections(result)
-    assert text.count("***") == 5
-    assert "sesame" not in text
-    assert (postgres.path / "password").read_text() not in text
-
-
-def test_other_prefix_of_the_project_is_shown_as_it_is(postgres: pytest.Pytester) -> None:
-    (postgres.path / "envkit.toml").write_text(
-        'services = ["postgres"]\n[postgres.settings]\nlog_line_prefix = "<%d> "'
-    )
-    postgres.makepyfile(
-        """
-        from ask import ask
-        def test(real_postgres):
-            ask(real_postgres, "SELECT 1 FROM during")
-            assert False
-        """
-    )
-    _, (title, text) = sections(run(postgres))
-    assert title == "postgres log during this test (may have other tests' lines)"
-    assert '<LEASE> ERROR:  relation "during" does not exist' in text
-
-
-def test_log_of_a_redis_of_the_tests_own_is_shown(suite: pytest.Pytester) -> None:
-    suite.makepyfile(
-        """
-        def test(real_redis):
-            real_redis.client().eval("redis.log(redis.LOG_WARNING, 'what happened')", 0)
-            assert False
-        """
-    )
-    _, (title, text) = sections(run(suite))
-    assert title == "redis log during this test"
-    [line] = text.splitlines()
-    assert line.endswith("what happened")
