@@ -203,11 +203,13 @@ def pytest_deselected(items: Sequence[pytest.Item]) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
+    run = session.config.stash.get(_RUN, None)
+    if run is not None:
+        run.tests_are_over()
     output = getattr(session.config, "workeroutput", None)
     if output is None:
         return
     output["envkit_deselected"] = session.config.stash.get(_DESELECTED, 0)
-    run = session.config.stash.get(_RUN, None)
     if run is not None:
         output["envkit"] = run.account()
 
@@ -320,7 +322,7 @@ def isolated_env(
 def real_services_session(request: pytest.FixtureRequest) -> Iterator[Services]:
     """Every configured service, one lease for the whole session (of each xdist worker)."""
     run = _run(request.config)
-    with run.lease(run.services) as services:
+    with run.lease(run.services, request) as services:
         yield services
 
 
@@ -347,7 +349,7 @@ def lease_fixture(service: ServiceName, *, scope: Scope = "function") -> Callabl
         )
 
     def leased(request: pytest.FixtureRequest) -> Iterator[Handle]:
-        with _run(request.config).lease({service}) as services:
+        with _run(request.config).lease({service}, request) as services:
             yield services[service]
 
     leased.envkit_service = service  # type: ignore[attr-defined] # read by `_needs`

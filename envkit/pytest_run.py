@@ -5,16 +5,17 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from typing import Any, Literal
 
 import pytest
 
 from envkit import config as configuration
 from envkit.api import ADMIN_URLS, Services, misleading
-from envkit.errors import EnvkitError, KeeperLost, UnavailableError, from_dict
+from envkit.errors import EnvkitError, UnavailableError, from_dict
 from envkit.keeper.client import Client, connect
 from envkit.model import SERVICES, ServiceName, ServiceStatus, Settings, as_builtins
+from envkit.pytest_leases import Kept, OpenLeases
 from envkit.redact import conceal, conceal_later, one_line, printable, redacted
 from envkit.secrets import for_one_test, values_to_conceal
 
@@ -29,7 +30,6 @@ __all__ = [
 
 Mode = Literal["require", "auto", "off"]
 
-_FAILED = pytest.StashKey[bool]()
 _PYTESTS_OWN = "PYTEST_CURRENT_TEST"
 _TRUE = ("1", "true", "yes", "on", "require")
 _FALSE = ("0", "false", "no", "off")
@@ -159,12 +159,12 @@ class Run:
 
     def __init__(self, config: pytest.Config, options: argparse.Namespace) -> None:
         self._mode = _mode(options)
-        self._keep = options.envkit_keep
         self._client: Client | None = None
         self._pid = os.getpid()
         self._exported = ExitStack()
         self._statuses: list[ServiceStatus] = []
-        self._kept: list[tuple[str, str, list[str]]] = []
+        self._kept: list[Kept] = []
+        self._leases = OpenLeases(options.envkit_keep, self._kept)
         self.failure: EnvkitError | None = None
         self.unavailable: UnavailableError | None = None
         self._under_xdist = False
@@ -216,7 +216,7 @@ class Run:
             return
         try:
             self._statuses = self._connected().start(_sorted(self.services))
-            services = self._exported.enter_context(self._leased(self.services))
+            services = self._exported.enter_context(self._leased(self.services, None))
         except UnavailableError as error:
             if self._mode == "require":
                 raise pytest.UsageError(_words(error)) from None
@@ -242,26 +242,30 @@ class Run:
     # -- leases -------------------------------------------------------------------------------
 
     @contextmanager
-    def lease(self, wanted: Iterable[ServiceName]) -> Iterator[Services]:
+    def lease(
+        self, wanted: Iterable[ServiceName], request: pytest.FixtureRequest
+    ) -> Iterator[Services]:
         """A lease for a fixture: what goes wrong skips or fails the test in plain words."""
+        whose = (request.node.nodeid, request.fixturename or "")
         with ExitStack() as stack:
-            yield self._entered(stack, set(wanted))
+            yield self._entered(stack, set(wanted), whose)
 
     @contextmanager
     def test_lease(self, item: pytest.Item, first: set[ServiceName]) -> Iterator[TestLease]:
         """The lease of one test, dropped or kept at its end."""
         with ExitStack() as stack:
-            yield TestLease(lambda wanted: self._entered(stack, wanted, item), first)
+            whose = (item.nodeid, "")
+            yield TestLease(lambda wanted: self._entered(stack, wanted, whose), first)
 
     def _entered(
-        self, stack: ExitStack, wanted: set[ServiceName], item: pytest.Item | None = None
+        self, stack: ExitStack, wanted: set[ServiceName], whose: tuple[str, str]
     ) -> Services:
         if self._mode == "off":
             pytest.skip("real services are switched off (--envkit=off or USE_REAL_SERVICES=0)")
         if self.unavailable is not None:
             pytest.skip(_skip_words(self.unavailable))
         try:
-            return stack.enter_context(self._leased(wanted, item))
+            return stack.enter_context(self._leased(wanted, whose))
         except EnvkitError as error:
             failure = error
         # Not in the handler: a report with both errors would say the same twice.
@@ -275,22 +279,19 @@ class Run:
 
     @contextmanager
     def _leased(
-        self, wanted: set[ServiceName], item: pytest.Item | None = None
+        self, wanted: set[ServiceName], whose: tuple[str, str] | None
     ) -> Iterator[Services]:
         client = self._connected()
         lease = client.take(_sorted(wanted))
+        # What a run has for itself goes with its connection.
+        held = self._leases.opened(lease, client, *whose) if whose else None
         services = Services(lease, self._settings)
         try:
             yield services
         finally:
             services.close()
-            failed = item is not None and item.stash.get(_FAILED, False)
-            if item is not None and (self._keep == "all" or (self._keep == "failed" and failed)):
-                client.keep(lease.id)
-                self._kept.append((item.nodeid, lease.id, list(services)))
-            else:
-                with suppress(KeeperLost):  # then it is gone already
-                    client.release(lease.id)
+            if held is not None:
+                self._leases.closed(held)
 
     @contextmanager
     def secrets(self) -> Iterator[dict[str, str]]:
@@ -318,9 +319,17 @@ class Run:
         ]
 
     def saw(self, item: pytest.Item, report: pytest.TestReport) -> None:
-        """Remember which tests failed."""
-        if report.failed:
-            item.stash[_FAILED] = True
+        """Have the report of a failure say what is known of the test's services."""
+        if report.failed and (leases := self._leases.failed(item)):
+            from envkit.pytest_report import sections
+
+            report.sections += sections(leases, self._leases.keep, self._settings)
+        if report.when == "teardown":
+            self._leases.test_is_over()
+
+    def tests_are_over(self) -> None:
+        """Fixtures that are torn down from now on belong to no test."""
+        self._leases.tests_are_over()
 
     def account(self) -> dict[str, Any]:
         """What a worker tells the xdist controller at its end."""
@@ -361,6 +370,8 @@ class Run:
         for nodeid, lease, names in self._kept:
             for name in names:
                 reporter.write_line(f"kept for {nodeid}: envkit shell {name} --lease {lease}")
+        if self._kept:
+            reporter.write_line("all of them stay until: envkit down")
 
 
 def _how(status: ServiceStatus) -> str:

@@ -53,15 +53,19 @@ class Held(Struct, frozen=True, kw_only=True):
     """One service's part of a lease.
 
     Attributes:
+        own_server: Whether nobody else has a part of that server.
         give_back: For whoever had it: it is made as new, or removed, while nobody waits for that.
     """
 
     endpoint: Endpoint
     up: Up
     namespace: Namespace
+    own_server: bool = False
     give_back: Callable[[], None] = lambda: None
 
 
-def held(spec: Service, up: Up, namespace: Namespace) -> Held:
+def held(spec: Service, up: Up, namespace: Namespace, *, own_server: bool = False) -> Held:
     """A namespace on a server, as leases have it."""
-    return Held(endpoint=up.endpoint(spec, namespace), up=up, namespace=namespace)
+    return Held(
+        endpoint=up.endpoint(spec, namespace), up=up, namespace=namespace, own_server=own_server
+    )

@@ -245,4 +245,13 @@ def give_back(held: list[Held]) -> None:
 
 
 def _lease(name: str, parts: _Parts) -> Lease:
-    return Lease(id=name, endpoints={service: held.endpoint for service, held in parts.items()})
+    return Lease(
+        id=name,
+        endpoints={service: held.endpoint for service, held in parts.items()},
+        logs={
+            service: str(held.up.server.log)
+            for service, held in parts.items()
+            if held.endpoint.backend != "attach"
+        },
+        own=tuple(service for service, held in parts.items() if held.own_server),
+    )

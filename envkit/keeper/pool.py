@@ -12,6 +12,8 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from typing import Protocol
 
+from msgspec import structs
+
 from envkit.errors import EnvkitError, LeaseFailed
 from envkit.keeper.held import Held, Up, held
 from envkit.keeper.stock import Crew, Source, Stock
@@ -203,11 +205,11 @@ class OwnSource:
             except BaseException:
                 self._stop(up)
                 raise
-        return held(self._spec, up, namespace)
+        return held(self._spec, up, namespace, own_server=True)
 
     def renew(self, used: Held, name: str, sealed: Sealed | None) -> Held | None:
         namespace = self._spec.renew(used.up.address, used.namespace, name, sealed)
-        return None if namespace is None else held(self._spec, used.up, namespace)
+        return None if namespace is None else held(self._spec, used.up, namespace, own_server=True)
 
     def drop(self, used: Held) -> None:
         self._stop(used.up)
@@ -304,12 +306,7 @@ class Pool:
         self.ready()
         sealed = self._templates.sealed(key) if key else None
         made = self.source.make(name, sealed)
-        return Held(
-            endpoint=made.endpoint,
-            up=made.up,
-            namespace=made.namespace,
-            give_back=lambda: self.source.drop(made),
-        )
+        return structs.replace(made, give_back=lambda: self.source.drop(made))
 
     def warm(self, key: str, count: int) -> None:
         """Have copies ready, at most as many as configured.
