@@ -84,12 +84,12 @@ class Client:
     # -- what it can ask ----------------------------------------------------------------------
 
     def start(
-        self, services: Sequence[ServiceName], on_event: Event | None = None
+        self, services: Sequence[ServiceName | Want], on_event: Event | None = None
     ) -> list[ServiceStatus]:
         """Bring services up, all at once, and wait until each answers.
 
         Args:
-            services: Which.
+            services: Which; as they are configured, or as somebody wants them.
             on_event: Gets ``{"service", "state", "ms", …}`` as it happens.
 
         Raises:
@@ -97,7 +97,8 @@ class Client:
             StartError: One could not be started.
             KeeperLost: The keeper died meanwhile.
         """
-        rows = self._call(protocol.Start(services=tuple(services)), on_event)
+        wants = [one if isinstance(one, Want) else Want(service=one) for one in services]
+        rows = self._call(protocol.Start(wants=tuple(wants)), on_event)
         return msgspec.convert(rows, list[ServiceStatus])
 
     def prepare(self, want: Want, *, name: str, run: str, work: Groundwork) -> Endpoint | None:

@@ -6,7 +6,7 @@ import re
 import threading
 import time
 import traceback
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from functools import partial
 from typing import Any
 
@@ -108,13 +108,11 @@ class Fleet:
         for pool in pools:
             pool.end_of(owner)
 
-    def start(
-        self, wanted: Sequence[ServiceName], report: Report, leases: Leases
-    ) -> list[ServiceStatus]:
+    def start(self, wants: Sequence[Want], report: Report, leases: Leases) -> list[ServiceStatus]:
         """Bring these up at the same time.
 
         Args:
-            wanted: Which.
+            wants: Which; two that need the same server are one.
             report: Gets an event for every change of a state, and one with ``joined`` for what is
                 up already.
             leases: For the status that is returned.
@@ -122,29 +120,30 @@ class Fleet:
         Raises:
             EnvkitError: The first one's that failed, in the order wanted.
         """
-        errors: dict[ServiceName, BaseException] = {}
+        wanted = {variant_of(want, self._settings): want for want in wants}
+        errors: dict[Variant, BaseException] = {}
         failed = threading.Event()
 
-        def one(service: ServiceName) -> None:
+        def one(variant: Variant) -> None:
             try:
-                self.pool(Want(service=service)).ready()
+                self.pool(wanted[variant]).ready()
             except BaseException as error:
-                errors[service] = error
+                errors[variant] = error
                 failed.set()
 
         with self._guard:
             self._listeners.append(report)
             known = dict(self._states)
-        for service in wanted:
-            if service in known and self.pool(Want(service=service)).servers():
-                report({"service": service, **known[service], "joined": True})
-        threads = [threading.Thread(target=one, args=(s,), daemon=True) for s in wanted]
+        for variant, want in wanted.items():
+            if variant.name in known and self.pool(want).servers():
+                report({"service": want.service, **known[variant.name], "joined": True})
+        threads = [threading.Thread(target=one, args=(v,), daemon=True) for v in wanted]
         try:
-            for thread, service in zip(threads, wanted, strict=True):
+            for thread, variant in zip(threads, wanted, strict=True):
                 try:
                     thread.start()
                 except RuntimeError:  # no thread to be had: one after another, then
-                    one(service)
+                    one(variant)
             for thread in threads:
                 while thread.is_alive() and not failed.is_set():
                     thread.join(0.01)
@@ -155,20 +154,22 @@ class Fleet:
         finally:
             with self._guard:
                 self._listeners.remove(report)
-        for service in wanted:
-            if service in errors:
-                raise errors[service]
-        return [row for row in self.status(leases) if row.service in wanted]
+        for variant in wanted:
+            if variant in errors:
+                raise errors[variant]
+        return self.status(leases, wanted)
 
-    def status(self, leases: Leases) -> list[ServiceStatus]:
-        """A row for each service that was ever asked for."""
+    def status(
+        self, leases: Leases, wanted: Collection[Variant] | None = None
+    ) -> list[ServiceStatus]:
+        """A row for each of these, or for all that was ever asked for."""
         with self._guard:
             pools = dict(self._pools)
             states = dict(self._states)
         rows: list[ServiceStatus] = []
         for variant in sorted(pools, key=lambda one: (SERVICES.index(one.service), one.name)):
             event = states.get(variant.name)
-            if event is None:
+            if event is None or (wanted is not None and variant not in wanted):
                 continue  # looked at, never started
             choice = self._starter.choice(variant)
             ups = pools[variant].servers()

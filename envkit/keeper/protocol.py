@@ -65,7 +65,7 @@ class Hello(Message, frozen=True, kw_only=True):
 class Start(Message, frozen=True, kw_only=True):
     """Bring services up; events tell of the progress."""
 
-    services: tuple[ServiceName, ...]
+    wants: tuple[Want, ...]
 
 
 class Take(Message, frozen=True, kw_only=True):

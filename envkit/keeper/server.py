@@ -228,8 +228,8 @@ class Keeper:
                 work = lambda _: self._status()
             case protocol.Logs(service=service):
                 work = lambda _: self._fleet.log_files(service)
-            case protocol.Start(services=wanted):
-                work = lambda report: self._fleet.start(wanted, report, self._leases)
+            case protocol.Start(wants=wants):
+                work = lambda report: self._fleet.start(wants, report, self._leases)
             case protocol.Prepare():
                 work = lambda _: self._prepare(connection, body)
             case protocol.Commit(want=want, run=run):
