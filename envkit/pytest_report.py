@@ -21,7 +21,7 @@ _MOST_LINES: Final = 20
 _MOST_CHARACTERS: Final = 4096
 _LONGEST_LINE: Final = 500
 # Of a line: enough to find secrets in what is shown of it.
-_LOOKED_AT: Final = 8 * _LONGEST_LINE
+_LOOKED_AT: Final = 3 * _LONGEST_LINE
 _MOST_READ: Final = 1 << 20
 # What a server in a container prints gets into the file by way of the engine.
 _BEHIND_S: Final = 0.05
