@@ -283,6 +283,11 @@ class Pool:
         """Those that answer now."""
         return self.source.servers()
 
+    def counts(self) -> tuple[int, int]:
+        """How many namespaces are ready, and how many are yet to be made, renewed or removed."""
+        counts = [stock.counts for stock in list(self._stocks.values())]
+        return sum(ready for ready, _ in counts), sum(work for _, work in counts)
+
     def ready_one(self, key: str) -> Held | None:
         """A namespace that nobody else has, if one is there already."""
         stock = self._stocks.get(key)

@@ -77,6 +77,7 @@ class Stock:
         self._used: deque[Held] = deque()  # perhaps to be renewed
         self._doomed: deque[Held] = deque()  # to be dropped
         self._coming = 0
+        self._going = 0
         self._growing = False
         self._closed = False
         self._guard = threading.Lock()
@@ -123,6 +124,15 @@ class Stock:
         with self._guard:
             return len(self._ready) + self._coming
 
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many are ready, and how many the crew has yet to make, to renew or to remove."""
+        with self._guard:
+            ready = len(self._ready)
+            missing = max(0, self.wanted - ready - self._coming)
+            work = self._coming + self._going + len(self._doomed)
+            return ready, work + max(missing, len(self._used))
+
     def _out(self, held: Held) -> Held:
         with self._guard:
             self.taken += 1
@@ -155,6 +165,7 @@ class Stock:
             for pile in (self._doomed, self._used):
                 if pile:
                     doomed = pile.popleft()
+                    self._going += 1
                     return lambda: self._drop(doomed)
             return None
 
@@ -168,10 +179,10 @@ class Stock:
         except Exception:
             traceback.print_exc()  # whatever a user has done to it: it is dropped
         finally:
-            self._arrived(fresh)
-        if fresh is None:
             with self._guard:
-                self._doomed.append(used)
+                self._arrived(fresh)
+                if fresh is None:
+                    self._doomed.append(used)
 
     def _make(self) -> None:
         fresh = None
@@ -184,22 +195,24 @@ class Stock:
             self.wanted = 0
             traceback.print_exc()
         finally:
-            self._arrived(fresh)
+            with self._guard:
+                self._arrived(fresh)
 
     def _arrived(self, fresh: Held | None) -> None:
-        with self._guard:
-            self._coming -= 1
-            if fresh is not None:
-                (self._doomed if self._closed else self._ready).append(fresh)
+        self._coming -= 1
+        if fresh is not None:
+            (self._doomed if self._closed else self._ready).append(fresh)
 
     def _drop(self, held: Held) -> None:
-        if not held.up.alive:
-            return  # what it had is gone with it
         try:
-            self.source.drop(held)
+            if held.up.alive:  # else what it had is gone with it
+                self.source.drop(held)
         except Exception:
             if held.up.alive:
                 traceback.print_exc()  # it goes with the server at the latest
+        finally:
+            with self._guard:
+                self._going -= 1
 
 
 class Crew:
