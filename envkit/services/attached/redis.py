@@ -16,7 +16,8 @@ from envkit.errors import AttachUnsuitable
 from envkit.model import ServiceSettings
 from envkit.owner import Owner
 from envkit.services.attached.spec import Attachment, Presence, Trace
-from envkit.services.redis import BASE, CLAIM, SPEC, UNSEEN, databases, logged_in, release
+from envkit.services.redis import SPEC
+from envkit.services.redis_databases import BASE, CLAIM, UNSEEN, databases, logged_in, release
 from envkit.services.resp import Connection, Refused
 from envkit.services.spec import Address, Greeting, Namespace
 from envkit.versions import numbers

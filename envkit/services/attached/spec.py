@@ -10,7 +10,7 @@ from msgspec import Struct
 from envkit.dsn import Dsn
 from envkit.model import ServiceSettings
 from envkit.owner import Owner
-from envkit.services.spec import Address, Greeting, Namespace
+from envkit.services.spec import Address, Greeting, Namespace, Sealed
 from envkit.wait import Trouble
 
 __all__ = ["Attachment", "Presence", "Trace"]
@@ -71,7 +71,7 @@ class Attachment(Struct, frozen=True, kw_only=True):
     trouble: Callable[[Address, Exception], Trouble]
     examine: Callable[[Address, Greeting, ServiceSettings], None]
     announce: Callable[[Address, str], Presence]
-    create: Callable[[Address, str, ServiceSettings, str], Namespace]
+    create: Callable[[Address, str, ServiceSettings, str, Sealed | None], Namespace]
     drop: Callable[[Address, Namespace], None]
     traces: Callable[[Address], list[Trace]]
     clear: Callable[[Address, str], list[str]]
