@@ -131,13 +131,9 @@ def lasting(connection: Connection, calls: Mapping[str, int]) -> list[str]:
     Raises:
         OSError: The server refuses or does not answer.
     """
-    asked = sorted(set(calls) - _HARMLESS - _SCRIPTS)
+    asked = [name for name in _not_harmless(calls) if name not in _SCRIPTS]
     about_keys = _of_flags(connection, asked, {b"write", b"readonly"})
-    return [
-        name
-        for name in asked
-        if not name.endswith("|help") and (name not in about_keys or name in _MORE_THAN_KEYS)
-    ]
+    return [name for name in asked if name not in about_keys or name in _MORE_THAN_KEYS]
 
 
 def only_read(connection: Connection, calls: Mapping[str, int], restored: int) -> bool:
@@ -155,8 +151,12 @@ def only_read(connection: Connection, calls: Mapping[str, int], restored: int) -
     if calls.get("restore", 0) != restored or _SCRIPTS & set(calls):
         return False
     calls.pop("restore", None)
-    asked = sorted(set(calls) - _HARMLESS)
+    asked = _not_harmless(calls)
     return set(asked) == _of_flags(connection, asked, {b"readonly"})
+
+
+def _not_harmless(calls: Mapping[str, int]) -> list[str]:
+    return sorted(name for name in calls if name not in _HARMLESS and not name.endswith("|help"))
 
 
 def _of_flags(connection: Connection, names: list[str], wanted: set[bytes]) -> set[str]:
