@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from envkit import services as registry
 from envkit.errors import UsageError
-from envkit.model import SERVICES, Endpoint, Lease, ServiceName, Settings
+from envkit.model import Endpoint, Isolation, Lease, ServiceName, Settings
+from envkit.variables import ADMIN_URLS, environment
 
 if TYPE_CHECKING:
     from envkit.services.clickhouse import ClickHouseHandle
@@ -17,10 +18,7 @@ if TYPE_CHECKING:
     from envkit.services.postgres import PostgresHandle
     from envkit.services.redis import RedisHandle
 
-__all__ = ["ADMIN_URLS", "Services", "environment", "lease", "misleading"]
-
-#: The variables that say where a server is that is not envkit's own.
-ADMIN_URLS: dict[ServiceName, str] = {name: f"ENVKIT_{name.upper()}_URL" for name in SERVICES}
+__all__ = ["Services", "lease"]
 
 
 class Services:
@@ -78,19 +76,6 @@ class Services:
         return f"<Services {', '.join(repr(handle) for handle in self._handles.values())}>"
 
 
-def environment(endpoints: Mapping[ServiceName, Endpoint], settings: Settings) -> dict[str, str]:
-    """The variables that lead programs to these endpoints, the project's own names included."""
-    variables: dict[str, str] = {}
-    for name, endpoint in endpoints.items():
-        variables |= registry.load(name).environment(endpoint)
-    for variable, meaning in settings.env.items():
-        service, _, field = meaning.partition(".")
-        found: Any = next((e for n, e in endpoints.items() if n == service), None)
-        if found is not None:
-            variables[variable] = str(getattr(found, field))
-    return variables
-
-
 def _to_the_same(endpoints: Mapping[ServiceName, Endpoint], settings: Settings) -> dict[str, str]:
     """What leads an envkit started by a program to the same servers that are not envkit's own.
 
@@ -103,15 +88,13 @@ def _to_the_same(endpoints: Mapping[ServiceName, Endpoint], settings: Settings) 
     }
 
 
-def misleading(endpoints: Mapping[ServiceName, Endpoint]) -> list[str]:
-    """The variables that would send programs elsewhere in spite of `environment`."""
-    return [variable for name in endpoints for variable in registry.load(name).misleading]
-
-
 @contextmanager
 def lease(
     *services: ServiceName,
     backend: str | None = None,
+    template: str = "",
+    version: str = "",
+    isolation: Isolation = "auto",
     root: Path | None = None,
 ) -> Iterator[Services]:
     """Isolated services for the length of a ``with`` block; started if they are not running.
@@ -119,19 +102,28 @@ def lease(
     Args:
         services: Which; those of the configuration if none is named.
         backend: Instead of the configured one.
+        template: The name of one from the configuration, or ``empty``, instead of the usual one.
+        version: Of Postgres, instead of the configured one.
+        isolation: Of Redis, likewise.
         root: The project's directory; found from the current one if not given.
 
     Raises:
         ConfigError: The project's configuration cannot be used.
         UnavailableError: No backend here can serve one of them.
         StartError: One could not be started.
+        TemplateFailed, TemplateTimeout, TemplateShared: Its template could not be made.
     """
     from envkit import config
     from envkit.keeper.client import connect
+    from envkit.templates import Templates
 
     loaded = config.load(root, overrides=config.Overrides(backend=backend, services=services))
     with connect(loaded.root, loaded.settings) as client:
-        taken = client.take(loaded.settings.services)
+        templates = Templates(loaded)
+        wants = templates.wants(
+            loaded.settings.services, template=template, version=version, isolation=isolation
+        )
+        taken = templates.take(client, wants)
         held = Services(taken, loaded.settings)
         try:
             yield held

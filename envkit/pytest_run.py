@@ -4,32 +4,35 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any, Literal
 
 import pytest
 
 from envkit import config as configuration
-from envkit.api import ADMIN_URLS, Services, misleading
-from envkit.errors import EnvkitError, KeeperLost, UnavailableError, from_dict
+from envkit.api import Services
+from envkit.errors import EnvkitError, UnavailableError, UsageError, from_dict
 from envkit.keeper.client import Client, connect
-from envkit.model import SERVICES, ServiceName, ServiceStatus, Settings, as_builtins
+from envkit.model import SERVICES, ServiceName, ServiceStatus, Settings, Want, as_builtins
+from envkit.pytest_leases import Kept, OpenLeases
+from envkit.pytest_needs import Need
 from envkit.redact import conceal, conceal_later, one_line, printable, redacted
 from envkit.secrets import for_one_test, values_to_conceal
+from envkit.templates import Templates
+from envkit.variables import ADMIN_URLS, misleading
 
 __all__ = [
     "Run",
     "TestLease",
     "environment_of",
     "restored_environment",
-    "services_of_item",
     "shown_variables",
 ]
 
 Mode = Literal["require", "auto", "off"]
 
-_FAILED = pytest.StashKey[bool]()
 _PYTESTS_OWN = "PYTEST_CURRENT_TEST"
 _TRUE = ("1", "true", "yes", "on", "require")
 _FALSE = ("0", "false", "no", "off")
@@ -51,25 +54,6 @@ def _mode(options: argparse.Namespace) -> Mode:
     if options.envkit_backend and options.envkit_backend != "auto":
         return "require"  # whoever asks for one by name does not want a green run without it
     return "require" if os.environ.get("CI", "").lower() in ("1", "true") else "auto"
-
-
-def services_of_item(item: pytest.Item, configured: set[ServiceName]) -> set[ServiceName]:
-    """Those that the real_services fixture means in this test: the marker's, else the configured.
-
-    Raises:
-        pytest.UsageError: The marker names something that is no service.
-    """
-    marker = item.get_closest_marker("real_services")
-    if marker is None or not marker.args:
-        return configured
-    unknown = [one for one in marker.args if one not in SERVICES]
-    if unknown or marker.kwargs:
-        what = ", ".join([*map(repr, unknown), *marker.kwargs])
-        raise pytest.UsageError(
-            f"{item.nodeid}: the marker real_services takes names of services "
-            f"({', '.join(SERVICES)}), not {what}"
-        )
-    return set(marker.args)
 
 
 @contextmanager
@@ -159,12 +143,12 @@ class Run:
 
     def __init__(self, config: pytest.Config, options: argparse.Namespace) -> None:
         self._mode = _mode(options)
-        self._keep = options.envkit_keep
         self._client: Client | None = None
         self._pid = os.getpid()
         self._exported = ExitStack()
         self._statuses: list[ServiceStatus] = []
-        self._kept: list[tuple[str, str, list[str]]] = []
+        self._kept: list[Kept] = []
+        self._leases = OpenLeases(options.envkit_keep, self._kept)
         self.failure: EnvkitError | None = None
         self.unavailable: UnavailableError | None = None
         self._under_xdist = False
@@ -177,15 +161,16 @@ class Run:
             )
         except EnvkitError as error:
             raise pytest.UsageError(_words(error)) from None
+        self._templates = Templates(self._loaded)
         conceal_later(lambda: values_to_conceal(self._loaded, os.environ))
 
     @property
     def services(self) -> set[ServiceName]:
         """Those of the configuration."""
-        return set(self._settings.services)
+        return set(self.settings.services)
 
     @property
-    def _settings(self) -> Settings:
+    def settings(self) -> Settings:
         return self._loaded.settings
 
     @property
@@ -196,12 +181,25 @@ class Run:
 
     # -- start and end ------------------------------------------------------------------------
 
-    def begin(self, needed: set[ServiceName]) -> None:
-        """Start services; what goes wrong is kept for `failure` or `unavailable`."""
+    def begin(self, needed: Mapping[Need, int]) -> None:
+        """Start services, with their templates; what goes wrong is kept for later.
+
+        Args:
+            needed: What tests need, and how many of them.
+        """
         if self._mode == "off":
             return
         try:
-            self._statuses = self._connected().start(_sorted(needed))
+            client = self._connected()
+            counts: Counter[Want] = Counter()
+            for need, tests in needed.items():
+                for want in self._wants(need.services, need):
+                    counts[want] += tests
+            wants = sorted(counts, key=lambda one: SERVICES.index(one.service))
+            self._statuses = client.start(wants)
+            self._templates.ensure(client, wants)
+            for want in wants:
+                client.warm([want], counts[want])
         except UnavailableError as error:
             if self._mode == "auto":
                 self.unavailable = error
@@ -212,11 +210,12 @@ class Run:
 
     def export_environment(self) -> None:
         """Take a lease for the whole run and put it into ``os.environ``, if so configured."""
-        if not self._settings.export_env or self._mode == "off":
+        if not self.settings.export_env or self._mode == "off":
             return
         try:
             self._statuses = self._connected().start(_sorted(self.services))
-            services = self._exported.enter_context(self._leased(self.services))
+            need = Need(services=frozenset(self.services))
+            services = self._exported.enter_context(self._leased(need, need.services, None))
         except UnavailableError as error:
             if self._mode == "require":
                 raise pytest.UsageError(_words(error)) from None
@@ -231,6 +230,12 @@ class Run:
         if self._client is not None:
             self._client.close()
 
+    def _wants(self, services: Iterable[ServiceName], need: Need) -> list[Want]:
+        try:
+            return self._templates.wants(_sorted(services), **need.options())
+        except UsageError as error:
+            raise pytest.UsageError(_words(error)) from None
+
     def _connected(self) -> Client:
         # Once more in a child that runs a test by itself (pytest-forked), whose leases are its own,
         # and after the keeper was lost: that costs the tests that were using it, and no others.
@@ -242,26 +247,29 @@ class Run:
     # -- leases -------------------------------------------------------------------------------
 
     @contextmanager
-    def lease(self, wanted: Iterable[ServiceName]) -> Iterator[Services]:
+    def lease(self, need: Need, request: pytest.FixtureRequest) -> Iterator[Services]:
         """A lease for a fixture: what goes wrong skips or fails the test in plain words."""
+        whose = (request.node.nodeid, request.fixturename or "")
         with ExitStack() as stack:
-            yield self._entered(stack, set(wanted))
+            yield self._entered(stack, need, need.services, whose)
 
     @contextmanager
-    def test_lease(self, item: pytest.Item, first: set[ServiceName]) -> Iterator[TestLease]:
+    def test_lease(self, item: pytest.Item, need: Need) -> Iterator[TestLease]:
         """The lease of one test, dropped or kept at its end."""
         with ExitStack() as stack:
-            yield TestLease(lambda wanted: self._entered(stack, wanted, item), first)
+            whose = (item.nodeid, "")
+            first = set(need.services)
+            yield TestLease(lambda wanted: self._entered(stack, need, wanted, whose), first)
 
     def _entered(
-        self, stack: ExitStack, wanted: set[ServiceName], item: pytest.Item | None = None
+        self, stack: ExitStack, need: Need, wanted: Collection[ServiceName], whose: tuple[str, str]
     ) -> Services:
         if self._mode == "off":
             pytest.skip("real services are switched off (--envkit=off or USE_REAL_SERVICES=0)")
         if self.unavailable is not None:
             pytest.skip(_skip_words(self.unavailable))
         try:
-            return stack.enter_context(self._leased(wanted, item))
+            return stack.enter_context(self._leased(need, wanted, whose))
         except EnvkitError as error:
             failure = error
         # Not in the handler: a report with both errors would say the same twice.
@@ -275,22 +283,19 @@ class Run:
 
     @contextmanager
     def _leased(
-        self, wanted: set[ServiceName], item: pytest.Item | None = None
+        self, need: Need, wanted: Collection[ServiceName], whose: tuple[str, str] | None
     ) -> Iterator[Services]:
         client = self._connected()
-        lease = client.take(_sorted(wanted))
-        services = Services(lease, self._settings)
+        lease = self._templates.take(client, self._wants(wanted, need))
+        # What a run has for itself goes with its connection.
+        held = self._leases.opened(lease, client, *whose) if whose else None
+        services = Services(lease, self.settings)
         try:
             yield services
         finally:
             services.close()
-            failed = item is not None and item.stash.get(_FAILED, False)
-            if item is not None and (self._keep == "all" or (self._keep == "failed" and failed)):
-                client.keep(lease.id)
-                self._kept.append((item.nodeid, lease.id, list(services)))
-            else:
-                with suppress(KeeperLost):  # then it is gone already
-                    client.release(lease.id)
+            if held is not None:
+                self._leases.closed(held)
 
     @contextmanager
     def secrets(self) -> Iterator[dict[str, str]]:
@@ -318,9 +323,17 @@ class Run:
         ]
 
     def saw(self, item: pytest.Item, report: pytest.TestReport) -> None:
-        """Remember which tests failed."""
-        if report.failed:
-            item.stash[_FAILED] = True
+        """Have the report of a failure say what is known of the test's services."""
+        if report.failed and (leases := self._leases.failed(item)):
+            from envkit.pytest_report import sections
+
+            report.sections += sections(leases, self._leases.keep, self.settings)
+        if report.when == "teardown":
+            self._leases.test_is_over()
+
+    def tests_are_over(self) -> None:
+        """Fixtures that are torn down from now on belong to no test."""
+        self._leases.tests_are_over()
 
     def account(self) -> dict[str, Any]:
         """What a worker tells the xdist controller at its end."""
@@ -361,6 +374,8 @@ class Run:
         for nodeid, lease, names in self._kept:
             for name in names:
                 reporter.write_line(f"kept for {nodeid}: envkit shell {name} --lease {lease}")
+        if self._kept:
+            reporter.write_line("all of them stay until: envkit down")
 
 
 def _how(status: ServiceStatus) -> str:

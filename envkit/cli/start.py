@@ -70,18 +70,26 @@ def up(services: tuple[str, ...], backend: str | None) -> None:
 )
 @click.argument("services", nargs=-1, metavar="")
 @backend_option
+@click.option(
+    "--template",
+    default="",
+    metavar="NAME",
+    help="One from the configuration, or 'empty', instead of the usual one.",
+)
 @click.pass_context
 @guarded(_RUN_FAILED)
-def run(ctx: click.Context, services: tuple[str, ...], backend: str | None) -> int:
+def run(ctx: click.Context, services: tuple[str, ...], backend: str | None, template: str) -> int:
     """Run one command with fresh services in its environment.
 
     The command gets databases of its own (DATABASE_URL, PG*, REDIS_URL, CLICKHOUSE_URL,
     CLICKHOUSE_*), which are dropped when it ends. The exit code is the command's; 125 is a failure
     of envkit's own, 126 and 127 mean that the command could not be run.
     """
-    from envkit.api import Services, misleading
+    from envkit.api import Services
     from envkit.keeper.client import connect
     from envkit.running import Unrunnable, find_command, run_command
+    from envkit.templates import Templates
+    from envkit.variables import misleading
 
     command: list[str] = ctx.meta.get("envkit.command", [])
     if not command:
@@ -91,7 +99,9 @@ def run(ctx: click.Context, services: tuple[str, ...], backend: str | None) -> i
         find_command(command[0])
         with connect(loaded.root, loaded.settings) as client:
             _start(loaded, client)
-            lease = client.take(loaded.settings.services)
+            templates = Templates(loaded)
+            wants = templates.wants(loaded.settings.services, template=template)
+            lease = templates.take(client, wants)
             held = Services(lease, loaded.settings)
             code = run_command(command, held.env, misleading(lease.endpoints))
         say_left(client.left)

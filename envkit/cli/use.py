@@ -44,7 +44,7 @@ def export(services: tuple[str, ...], output: str) -> None:
     The database is made at the first call and stays until `envkit down`. Its throw-away password is
     part of the output.
     """
-    from envkit.api import environment
+    from envkit.variables import environment
 
     loaded = configured(services)
     endpoints = _exported(loaded)
@@ -73,8 +73,10 @@ def _exported(loaded: Config, lease: str = "") -> dict[ServiceName, Endpoint]:
     from envkit.errors import KeeperAbsent, UsageError, UseError
     from envkit.keeper.client import join, running
     from envkit.keeper.record import key_of
+    from envkit.templates import Templates
 
     wanted = loaded.settings.services
+    templates = Templates(loaded)
     last: EnvkitError = KeeperAbsent(
         f"nothing is running for {loaded.root}",
         hint=f"envkit up{'' if set(wanted) == set(SERVICE_NAMES) else ' ' + ' '.join(wanted)}",
@@ -86,7 +88,8 @@ def _exported(loaded: Config, lease: str = "") -> dict[ServiceName, Endpoint]:
     for record in keepers:
         try:
             with join(record.key, hold=False) as client:
-                found = client.export(wanted, lease).endpoints | found
+                wants = templates.wants(wanted)
+                found = templates.export(client, wants, lease).endpoints | found
         except (UseError, UsageError) as error:
             last = error
     if not found:
@@ -106,9 +109,9 @@ def _endpoint_json(endpoint: Endpoint) -> dict[str, Any]:
 def _to_github(
     text: str, variables: dict[str, str], endpoints: dict[ServiceName, Endpoint]
 ) -> None:
-    from envkit.api import ADMIN_URLS
     from envkit.errors import UsageError
     from envkit.export.github import masks
+    from envkit.variables import ADMIN_URLS
 
     target = os.environ.get("GITHUB_ENV")
     if not target:

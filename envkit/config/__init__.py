@@ -19,11 +19,11 @@ from envkit.config.environment import ENVIRONMENT, read_environment
 from envkit.config.location import configuration_in, find_root, locate
 from envkit.config.tables import read_file
 from envkit.config.targets import with_targets
-from envkit.config.values import KEYS, Key, Values, Wrong, backends
+from envkit.config.values import KEYS, TEMPLATE, Key, Values, Wrong, backends
 from envkit.config.wording import KeyPath, nearest, quoted, show
-from envkit.declared import Category, Secret
+from envkit.declared import Category, Secret, TemplateSource
 from envkit.errors import ConfigInvalid, UsageError
-from envkit.model import SERVICES, Settings
+from envkit.model import SERVICES, ServiceName, Settings
 
 __all__ = [
     "ENVIRONMENT",
@@ -66,6 +66,8 @@ class Config(Struct, frozen=True, kw_only=True):
         secret_dirs: Directories with a file for each secret; as written, too.
         secrets: What ``[tool.envkit.secrets]`` declares, by name.
         categories: What ``[tool.envkit.categories]`` declares, by name.
+        templates: What each service's templates are made from, by name; the one that leases are
+            copies of unless they say otherwise has an empty name.
         origins: Dotted key to ``pyproject.toml:12``, ``ENVKIT_BACKEND``, ``--backend`` or
             ``default``. Backends appear one a service (``backend.redis``). A URL that the field's
             usual variables give has the name of the variable (``DATABASE_URL``). Declarations
@@ -79,6 +81,7 @@ class Config(Struct, frozen=True, kw_only=True):
     secret_dirs: tuple[str, ...] = ("/run/secrets",)
     secrets: Mapping[str, Secret] = field(default_factory=dict)
     categories: Mapping[str, Category] = field(default_factory=dict)
+    templates: Mapping[ServiceName, Mapping[str, TemplateSource]] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
     file: Path | None = None
 
@@ -112,6 +115,7 @@ def load(
     origins = {".".join(key): "default" for key, reader in KEYS.items() if reader is not None}
     origins |= {".".join(key): origin for key, (_, origin) in values.items()}
     declared = {key: values.pop(key)[0] for key in list(values) if key[0] in _DECLARATIONS}
+    templates = _templates(values)
     settings = with_targets(_settings(values, root, environ), environ)
     named = ((service, settings.of(service)) for service in SERVICES)
     origins |= {f"{service}.url": table.url_origin for service, table in named if table.url}
@@ -120,8 +124,25 @@ def load(
         root=root,
         origins=origins,
         file=None if document is None else document.path,
+        templates=templates,
         **_declarations(declared),
     )
+
+
+def _templates(values: Values) -> dict[ServiceName, dict[str, TemplateSource]]:
+    """Take out of the values what templates are made from."""
+    fields: dict[ServiceName, dict[str, dict[str, Any]]] = {name: {"": {}} for name in SERVICES}
+    for key in list(values):
+        service, *rest = key
+        match rest:
+            case [name] if service in SERVICES and name in TEMPLATE:
+                fields[service][""][name] = values.pop(key)[0]
+            case ["templates", template, name]:
+                fields[service].setdefault(template, {})[name] = values.pop(key)[0]  # type: ignore[index] # a service
+    return {
+        service: {name: TemplateSource(**found) for name, found in named.items()}
+        for service, named in fields.items()
+    }
 
 
 def _declarations(declared: Mapping[Key, Any]) -> dict[str, Any]:
@@ -178,6 +199,9 @@ def _settings(values: Values, root: Path, environ: Mapping[str, str]) -> Setting
     for service in SERVICES:
         if tree.get(service, {}).get("url"):
             tree[service]["url_origin"] = values[service, "url"][1]
+    if versions := tree.get("postgres", {}).get("versions"):
+        # One version at a time is what everything else knows: the first, unless one is named.
+        tree["postgres"].setdefault("version", versions[0])
     if tree.get("data_dir"):
         # The same place from wherever below the project a command is typed.
         tree["data_dir"] = str(root / _home(tree["data_dir"], environ))

@@ -10,6 +10,7 @@ from envkit.config.declarations import EXAMPLES, read_categories, read_secrets
 from envkit.config.document import Document
 from envkit.config.values import (
     KEYS,
+    TEMPLATE,
     Key,
     Reader,
     Values,
@@ -20,7 +21,7 @@ from envkit.config.values import (
     server_setting,
 )
 from envkit.config.wording import show, type_of
-from envkit.declared import Secret
+from envkit.declared import EMPTY, Secret
 from envkit.errors import ConfigInvalid
 from envkit.model import SERVICES
 
@@ -31,12 +32,16 @@ _EXAMPLES: Final[dict[Key, str]] = {
     ("docker",): 'pull = "never"',
     ("env",): 'POSTGRES_DSN = "postgres.url"',
     ("postgres",): 'version = "18"',
+    ("postgres", "templates"): 'bare = { extensions = ["pg_trgm"] }',
     ("postgres", "settings"): 'wal_level = "logical"',
     ("redis",): 'version = "8"',
+    ("redis", "templates"): 'warm = { seed = ["db/warm.redis"] }',
     ("redis", "settings"): 'maxmemory = "64mb"',
     ("clickhouse",): 'version = "25.8"',
+    ("clickhouse", "templates"): 'small = { schema = ["db/small.sql"] }',
     ("clickhouse", "settings"): "max_threads = 2",
 }
+_TEMPLATE_NAME: Final = (r"[A-Za-z_][A-Za-z0-9_-]*", "letters, digits, '_' and '-'")
 _SETTING_NAME: Final = (r"[A-Za-z_][A-Za-z0-9_.-]*", "letters, digits, '_', '.' and '-'")
 
 
@@ -75,6 +80,8 @@ class _FileReader:
                 self._env(key, item)
             elif key in EXAMPLES:
                 continue  # these name each other: see `declarations`
+            elif name == "templates":
+                self._templates(key, item)
             elif name == "settings":
                 self._settings(key, item)
             elif key == ("backend",) and not isinstance(item, dict):
@@ -114,6 +121,20 @@ class _FileReader:
                     hint="keep one of them",
                 )
             self._put((*table, name), server_setting, item, path)
+
+    def _templates(self, table: Key, value: object) -> None:
+        for name, item in self._items(table, value):
+            key = (*table, name)
+            self._answers.check_name(key, name, *_TEMPLATE_NAME, _EXAMPLES[table])
+            if name == EMPTY:
+                raise ConfigInvalid(
+                    f"{self._answers.place(key)}: {EMPTY!r} means a template of nothing",
+                    hint="choose another name",
+                )
+            for field, entry in self._answers.items(key, item, 'seed = ["db/seed.sql"]'):
+                if field not in keys_of(key):
+                    self._answers.unknown(key, field, keys_of(key))
+                self._put((*key, field), TEMPLATE[field], entry)
 
     def _one_backend(self, key: Key, value: object) -> None:
         try:

@@ -17,6 +17,7 @@ from envkit.model import SERVICES, BackendChoice, ServiceName
 __all__ = [
     "HOUR",
     "KEYS",
+    "TEMPLATE",
     "Key",
     "Reader",
     "Values",
@@ -24,6 +25,7 @@ __all__ = [
     "backend",
     "backends",
     "boolean",
+    "count",
     "duration",
     "keys_of",
     "line",
@@ -247,13 +249,90 @@ def lines(what: str, example: str, *, repeated: bool = False) -> Reader:
     return read
 
 
+def count(most: int, *, least: int, example: str) -> Reader:
+    """A whole number between two others."""
+
+    def read(value: object) -> int:
+        if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
+            return value
+        raise Wrong(value, f"a number from {least} to {most}", example)
+
+    return read
+
+
+def _names(what: str, example: str) -> Reader:
+    read = lines(what, example)
+
+    def named(value: object) -> object:
+        found = read(value)
+        assert isinstance(found, tuple)
+        for index, item in enumerate(found):
+            # https://www.postgresql.org/docs/current/limits.html: 63 bytes
+            if len(item.encode()) > 63:
+                raise Wrong(item, f"{what} of at most 63 bytes", example, at=(index,))
+        return found
+
+    return named
+
+
+def _versions(value: object) -> tuple[str, ...]:
+    example = '["17", "18"]'
+    if not isinstance(value, list) or not value:
+        raise Wrong(value, f"a list such as {example}", example)
+    found = []
+    for index, item in enumerate(value):
+        try:
+            one = version(item)
+        except Wrong as wrong:
+            raise Wrong(item, wrong.expected, example, at=(index,)) from None
+        if not one or one in found:
+            raise Wrong(item, "each version once", example, at=(index,))
+        found.append(one)
+    return tuple(found)
+
+
+def _seed(value: object) -> object:
+    example = '["db/seed.sql"]'
+    if isinstance(value, str):
+        return line(value)
+    if isinstance(value, list):
+        return lines("the path of a file", example)(value)
+    raise Wrong(value, f"a list of files such as {example}, or a command", example)
+
+
 # Durations beyond these are slips of the keyboard, and some timers of the kernel overflow.
 _WEEK: Final = 7 * 24 * 3600.0
 HOUR: Final = 3600.0
 
+#: What a template is made from: in the table of a service, and in each table below `templates`.
+TEMPLATE: Final[dict[str, Reader]] = {
+    "schema": lines("the path of a file", '["db/schema.sql"]'),
+    "migrate": line,
+    "seed": _seed,
+    "watch": lines("a glob pattern", '["migrations/**"]'),
+    "extensions": _names("the name of an extension", '["pg_trgm"]'),
+    "roles": _names("the name of a role", '["app_reader"]'),
+    "migrate_timeout": duration(HOUR, zero=False, example='"5m"'),
+}
+# What only some services have.
+_ONLY: Final[dict[str, tuple[ServiceName, ...]]] = {
+    "superuser": ("postgres",),
+    "versions": ("postgres",),
+    "extensions": ("postgres",),
+    "roles": ("postgres",),
+    "schema": ("postgres", "clickhouse"),
+    "isolation": ("redis",),
+}
+
 _OF_A_SERVICE: Final[dict[str, Reader | None]] = {
     "version": version,
+    "versions": _versions,
     "settings": None,
+    **TEMPLATE,
+    "templates": None,
+    "pool": count(64, least=0, example="4"),
+    "max_leases": count(10_000, least=1, example="200"),
+    "isolation": one_of("auto", "server", "database"),
     "superuser": boolean,
     "image": _image,
     "memory": _size,
@@ -262,8 +341,8 @@ _OF_A_SERVICE: Final[dict[str, Reader | None]] = {
 }
 
 #: Every key with a name of its own, in the order in which messages list them. The names below
-#: ``env``, ``settings``, ``secrets`` and ``categories`` are the user's, so these have no reader
-#: here.
+#: ``env``, ``settings``, ``templates``, ``secrets`` and ``categories`` are the user's, so these
+#: have no reader here.
 KEYS: Final[dict[Key, Reader | None]] = {
     ("services",): services,
     **{("backend", service): backend for service in SERVICES},
@@ -284,12 +363,14 @@ KEYS: Final[dict[Key, Reader | None]] = {
         (service, name): reader
         for service in SERVICES
         for name, reader in _OF_A_SERVICE.items()
-        if name != "superuser" or service == "postgres"
+        if service in _ONLY.get(name, SERVICES)
     },
 }
 
 
 def keys_of(table: Key) -> Collection[str]:
     """The names that may stand in a table."""
+    if len(table) == 3 and table[1] == "templates":
+        return [name for name in keys_of(table[:1]) if name in TEMPLATE]
     depth = len(table)
     return dict.fromkeys(key[depth] for key in KEYS if key[:depth] == table and len(key) > depth)

@@ -75,7 +75,7 @@ def _create_postgres(target: Dsn) -> str:
     from psycopg import Error, sql
 
     from envkit.services.attached import load
-    from envkit.services.postgres import connected
+    from envkit.services.postgres_sessions import connected
 
     address = load("postgres").address(target, "")
     try:

@@ -12,16 +12,17 @@ from envkit.backends.attach import AttachedServer
 from envkit.backends.site import Site
 from envkit.dsn import read
 from envkit.errors import AttachUnsuitable, EnvkitError, LeaseFailed
-from envkit.keeper.pool import Held, SharedUp, Up
+from envkit.keeper.held import Held, Up, held
+from envkit.keeper.pool import SharedUp
 from envkit.model import ServiceName, ServiceSettings
 from envkit.plan import Choice
 from envkit.services import attached
 from envkit.services.attached.spec import Attachment, Presence
-from envkit.services.spec import Address, Greeting, Service
+from envkit.services.spec import Address, Greeting, Groundwork, Namespace, Sealed, Service
 from envkit.versions import is_of
 from envkit.wait import Cancelled, NotAnswering, until_answer
 
-__all__ = ["AttachedPool", "attach", "refuse_other_version", "remove_dead"]
+__all__ = ["AttachedSource", "attach", "refuse_other_version", "remove_dead"]
 
 _LAST_LEASES_S = 3.0
 
@@ -103,7 +104,7 @@ def refuse_other_version(
         )
 
 
-class AttachedPool:
+class AttachedSource:
     """A server that is not ours; a lease is a namespace in it.
 
     Args:
@@ -118,7 +119,7 @@ class AttachedPool:
         self,
         spec: Service,
         settings: ServiceSettings,
-        start: Callable[[str], Up],
+        start: Callable[[], Up],
         site: Site,
         announce: Callable[[ServiceName, str], None],
     ) -> None:
@@ -137,22 +138,54 @@ class AttachedPool:
     def ready(self) -> Up:
         return self._server.get()
 
-    def take(self, name: str) -> Held:
+    def make(self, name: str, sealed: Sealed | None) -> Held:
         """Create a namespace.
 
         Raises:
             LeaseFailed: The server refused; its own words are in the error.
             Cancelled: The keeper is ending.
         """
+        owner = self._site.owner.text
+        return self._made(
+            name,
+            lambda up, full: self._kind.create(up.address, full, self._settings, owner, sealed),
+        )
+
+    def renew(self, _: Held, __: str, ___: Sealed | None) -> Held | None:
+        return None  # other people's servers are not asked to prove anything
+
+    def drop(self, used: Held) -> None:
+        self._kind.drop(used.up.address, used.namespace)
+
+    def begin(self, name: str, work: Groundwork) -> Held:
+        begin = self._kind.begin
+        if begin is None:
+            return self.make(name, None)
+        owner = self._site.owner.text
+        return self._made(
+            name, lambda up, full: begin(up.address, full, self._settings, owner, work)
+        )
+
+    def seal(self, begun: Held) -> Sealed:
+        return self._kind.seal(begun.up.address, begun.namespace)
+
+    def empty(self) -> Sealed | None:
+        return None
+
+    def discard(self, begun: Held, sealed: Sealed | None) -> None:
+        if sealed is not None:
+            self._kind.unseal(begun.up.address, sealed)
+        else:
+            self._kind.drop(begun.up.address, begun.namespace)
+
+    def _made(self, name: str, create: Callable[[Up, str], Namespace]) -> Held:
         up = self.ready()
         with self._busy:
             if self._left:
                 raise Cancelled
             self._making += 1
         try:
-            namespace = self._kind.create(
-                up.address, up.address.prefix + name, self._settings, self._site.owner.text
-            )
+            namespace = create(up, up.address.prefix + name)
         except EnvkitError:
             raise
         except Exception as error:
@@ -165,11 +198,7 @@ class AttachedPool:
             with self._busy:
                 self._making -= 1
                 self._busy.notify_all()
-        return Held(
-            endpoint=up.endpoint(self._spec, namespace),
-            up=up,
-            give_back=partial(self._kind.drop, up.address, namespace),
-        )
+        return held(self._spec, up, namespace)
 
     def servers(self) -> list[Up]:
         up = self._server.now()
@@ -194,7 +223,7 @@ class AttachedPool:
                 self._presence.close()
 
     def _entered(self) -> Up:
-        up = self._start(self._spec.name)
+        up = self._start()
         target = up.choice.target
         assert target is not None
         # First: nothing must be there that the watchdog does not know of.

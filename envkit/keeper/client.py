@@ -18,6 +18,7 @@ from typing import Any, Self
 import msgspec
 
 from envkit.errors import (
+    EnvkitError,
     KeeperAbsent,
     KeeperClosing,
     KeeperLost,
@@ -25,8 +26,9 @@ from envkit.errors import (
     from_dict,
 )
 from envkit.keeper import protocol, record
-from envkit.model import Lease, ServiceName, ServiceStatus, Settings
+from envkit.model import Endpoint, Lease, ServiceName, ServiceStatus, Settings, Want
 from envkit.processes import remove_file, start_time
+from envkit.services.spec import Groundwork
 
 __all__ = ["Client", "connect", "join", "running"]
 
@@ -82,12 +84,12 @@ class Client:
     # -- what it can ask ----------------------------------------------------------------------
 
     def start(
-        self, services: Sequence[ServiceName], on_event: Event | None = None
+        self, services: Sequence[ServiceName | Want], on_event: Event | None = None
     ) -> list[ServiceStatus]:
         """Bring services up, all at once, and wait until each answers.
 
         Args:
-            services: Which.
+            services: Which; as they are configured, or as somebody wants them.
             on_event: Gets ``{"service", "state", "ms", …}`` as it happens.
 
         Raises:
@@ -95,18 +97,59 @@ class Client:
             StartError: One could not be started.
             KeeperLost: The keeper died meanwhile.
         """
-        rows = self._call(protocol.Start(services=tuple(services)), on_event)
+        wants = [one if isinstance(one, Want) else Want(service=one) for one in services]
+        rows = self._call(protocol.Start(wants=tuple(wants)), on_event)
         return msgspec.convert(rows, list[ServiceStatus])
 
-    def take(self, services: Sequence[ServiceName]) -> Lease:
+    def prepare(self, want: Want, *, name: str, run: str, work: Groundwork) -> Endpoint | None:
+        """None once a template is there; else where this client is to prepare it.
+
+        Args:
+            want: Of which service, and under which key.
+            name: That it has in the configuration.
+            run: What has failed for this run fails again, for another it is tried again.
+            work: For the keeper, before anybody else.
+
+        Raises:
+            UnavailableError, StartError: As `start`.
+            EnvkitError: What another client of this run has failed with.
+            KeeperLost: The keeper died meanwhile.
+        """
+        body = protocol.Prepare(want=want, name=name, run=run, work=work)
+        return msgspec.convert(self._call(body), Endpoint | None)
+
+    def commit(self, want: Want, *, run: str) -> None:
+        """What `prepare` asked for is done.
+
+        Raises:
+            TemplateFailed, TemplateShared: It cannot be a template as it is.
+            KeeperLost: The keeper died meanwhile.
+        """
+        self._call(protocol.Commit(want=want, run=run))
+
+    def give_up(self, want: Want, error: EnvkitError, *, run: str) -> None:
+        """What `prepare` asked for came to nothing."""
+        self._call(protocol.GiveUp(want=want, run=run, error=error.as_dict()))
+
+    def warm(self, wants: Sequence[Want], count: int) -> None:
+        """Leases like these will be taken, so many at most.
+
+        Raises:
+            TemplateAbsent: A template has to be prepared first.
+        """
+        self._call(protocol.Warm(wants=tuple(wants), count=count))
+
+    def take(self, wants: Sequence[Want]) -> Lease:
         """Isolated namespaces of this client's own, until `release` or the client's end.
 
         Raises:
             UnavailableError, StartError: As `start`.
             LeaseFailed: A server refused.
+            LeaseLimit: There are as many as there may be.
+            TemplateAbsent: A template has to be prepared first.
             KeeperLost: The keeper died meanwhile.
         """
-        return msgspec.convert(self._call(protocol.Take(services=tuple(services))), Lease)
+        return msgspec.convert(self._call(protocol.Take(wants=tuple(wants))), Lease)
 
     def release(self, lease: str) -> None:
         """Drop a lease and all that is in it."""
@@ -116,14 +159,15 @@ class Client:
         """Leave a lease, and with it the servers, until `down`."""
         self._call(protocol.Keep(lease=lease))
 
-    def export(self, services: Sequence[ServiceName], lease: str = "") -> Lease:
+    def export(self, wants: Sequence[Want], lease: str = "") -> Lease:
         """The long-lived namespaces on what is up, or the endpoints of somebody's lease.
 
         Raises:
             KeeperAbsent: None of these services is up.
+            TemplateAbsent: A template has to be prepared first.
             UsageError: There is no such lease.
         """
-        body = protocol.Export(services=tuple(services), lease=lease)
+        body = protocol.Export(wants=tuple(wants), lease=lease)
         return msgspec.convert(self._call(body), Lease)
 
     def pin(self) -> None:

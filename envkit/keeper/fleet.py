@@ -6,16 +6,18 @@ import re
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from functools import partial
 from typing import Any
 
 from envkit import services
 from envkit.backends.site import Site
 from envkit.keeper.leases import Leases
-from envkit.keeper.pool import OwnServers, Pool, SharedServer
+from envkit.keeper.pool import OwnSource, Pool, Servers, SharedSource
 from envkit.keeper.starting import Starter
-from envkit.model import SERVICES, ServiceName, ServiceStatus, Settings
+from envkit.keeper.variants import Variant, variant_of
+from envkit.model import SERVICES, BackendName, ServiceName, ServiceStatus, Settings, Want
+from envkit.services.spec import Service
 
 __all__ = ["Fleet", "Report"]
 
@@ -35,6 +37,7 @@ class Fleet:
         site: The keeper's.
         cancelled: Set at the keeper's end.
         attached: To be told of every server that is not ours: service and URL.
+        leased: How many leases of a service there are.
     """
 
     def __init__(
@@ -43,58 +46,73 @@ class Fleet:
         site: Site,
         cancelled: threading.Event,
         attached: Callable[[ServiceName, str], None],
+        leased: Callable[[ServiceName], int],
     ) -> None:
+        self._leased = leased
         self._settings = settings
         self._site = site
         self._attached = attached
         self._logs = site.logs
         self._starter = Starter(settings, site, cancelled, self._tell)
         self._guard = threading.Lock()
-        self._pools: dict[ServiceName, Pool] = {}
+        self._pools: dict[Variant, Pool] = {}
         self._listeners: list[Report] = []
-        self._states: dict[ServiceName, dict[str, Any]] = {}
+        self._states: dict[str, dict[str, Any]] = {}
 
     @property
     def failed(self) -> bool:
         """Whether any server could not be started."""
         return self._starter.failed
 
-    def pool(self, service: ServiceName) -> Pool:
+    def pool(self, want: Want) -> Pool:
         """Where a service's namespaces come from; starts nothing by itself.
 
         Raises:
             UnavailableError: Nothing here can serve it.
+            UsageError: It cannot be had in that way here.
         """
-        pool = self.existing(service)
+        pool = self.existing(want)
         if pool is not None:
             return pool
-        spec = services.load(service)
-        start = partial(self._starter.up, spec)
+        variant = variant_of(want, self._settings)
+        spec = services.load(want.service)
         # Planned outside of the guard, so that services are looked at side by side.
-        backend = self._starter.planned(spec).backend
-        if backend == "attach":
-            from envkit.keeper.attached import AttachedPool
-
-            pool = AttachedPool(spec, self._settings.of(service), start, self._site, self._attached)
-        elif backend == "embedded" and spec.whole is not None:
-            pool = OwnServers(spec, spec.whole, start)
-        else:
-            pool = SharedServer(spec, self._settings.of(service), start, self._site.owner)
+        backend = self._starter.planned(spec, variant).backend
+        settings = variant.settings.of(want.service)
+        source = self._source(spec, variant, backend)
+        pool = Pool(source, settings, partial(self._leased, want.service))
         with self._guard:
-            return self._pools.setdefault(service, pool)
+            return self._pools.setdefault(variant, pool)
 
-    def existing(self, service: ServiceName) -> Pool | None:
+    def _source(self, spec: Service, variant: Variant, backend: BackendName) -> Servers:
+        settings = variant.settings.of(spec.name)
+        start = partial(self._starter.up, spec, variant)
+        only = partial(start, variant.name)
+        if backend == "attach":
+            from envkit.keeper.attached import AttachedSource
+
+            return AttachedSource(spec, settings, only, self._site, self._attached)
+        if spec.whole is not None and variant.own_servers(backend):
+            return OwnSource(spec, spec.whole, start)
+        return SharedSource(spec, settings, only, self._site.owner)
+
+    def existing(self, want: Want) -> Pool | None:
         """Likewise, if anybody has asked for it yet."""
         with self._guard:
-            return self._pools.get(service)
+            return self._pools.get(variant_of(want, self._settings))
 
-    def start(
-        self, wanted: Sequence[ServiceName], report: Report, leases: Leases
-    ) -> list[ServiceStatus]:
+    def end_of(self, owner: Hashable) -> None:
+        """A client is gone: templates that it was preparing are not finished by anybody."""
+        with self._guard:
+            pools = list(self._pools.values())
+        for pool in pools:
+            pool.end_of(owner)
+
+    def start(self, wants: Sequence[Want], report: Report, leases: Leases) -> list[ServiceStatus]:
         """Bring these up at the same time.
 
         Args:
-            wanted: Which.
+            wants: Which; two that need the same server are one.
             report: Gets an event for every change of a state, and one with ``joined`` for what is
                 up already.
             leases: For the status that is returned.
@@ -102,29 +120,30 @@ class Fleet:
         Raises:
             EnvkitError: The first one's that failed, in the order wanted.
         """
-        errors: dict[ServiceName, BaseException] = {}
+        wanted = {variant_of(want, self._settings): want for want in wants}
+        errors: dict[Variant, BaseException] = {}
         failed = threading.Event()
 
-        def one(service: ServiceName) -> None:
+        def one(variant: Variant) -> None:
             try:
-                self.pool(service).ready()
+                self.pool(wanted[variant]).ready()
             except BaseException as error:
-                errors[service] = error
+                errors[variant] = error
                 failed.set()
 
         with self._guard:
             self._listeners.append(report)
             known = dict(self._states)
-        for service in wanted:
-            if service in known and self.pool(service).servers():
-                report({"service": service, **known[service], "joined": True})
-        threads = [threading.Thread(target=one, args=(s,), daemon=True) for s in wanted]
+        for variant, want in wanted.items():
+            if variant.name in known and self.pool(want).servers():
+                report({"service": want.service, **known[variant.name], "joined": True})
+        threads = [threading.Thread(target=one, args=(v,), daemon=True) for v in wanted]
         try:
-            for thread, service in zip(threads, wanted, strict=True):
+            for thread, variant in zip(threads, wanted, strict=True):
                 try:
                     thread.start()
                 except RuntimeError:  # no thread to be had: one after another, then
-                    one(service)
+                    one(variant)
             for thread in threads:
                 while thread.is_alive() and not failed.is_set():
                     thread.join(0.01)
@@ -135,32 +154,32 @@ class Fleet:
         finally:
             with self._guard:
                 self._listeners.remove(report)
-        for service in wanted:
-            if service in errors:
-                raise errors[service]
-        return [row for row in self.status(leases) if row.service in wanted]
+        for variant in wanted:
+            if variant in errors:
+                raise errors[variant]
+        return self.status(leases, wanted)
 
-    def status(self, leases: Leases) -> list[ServiceStatus]:
-        """A row for each service that was ever asked for."""
+    def status(
+        self, leases: Leases, wanted: Collection[Variant] | None = None
+    ) -> list[ServiceStatus]:
+        """A row for each of these, or for all that was ever asked for."""
         with self._guard:
             pools = dict(self._pools)
             states = dict(self._states)
-        held = leases.held()
         rows: list[ServiceStatus] = []
-        for service in (name for name in SERVICES if name in pools):
-            pool = pools[service]
-            event = states.get(service)
-            if event is None:
+        for variant in sorted(pools, key=lambda one: (SERVICES.index(one.service), one.name)):
+            event = states.get(variant.name)
+            if event is None or (wanted is not None and variant not in wanted):
                 continue  # looked at, never started
-            choice = self._starter.choice(service)
-            ups = pool.servers()
+            choice = self._starter.choice(variant)
+            ups = pools[variant].servers()
             up = ups[0] if ups else None
             state = event["state"]
             if state == "ready" and up is None:
                 state = "stopped"
             rows.append(
                 ServiceStatus(
-                    service=service,
+                    service=variant.service,
                     state=state,
                     backend=choice.backend if choice else "embedded",
                     why=choice.why if choice else "",
@@ -171,7 +190,7 @@ class Fleet:
                     pid=(up.server.pid or None) if up else None,
                     container=up.server.container if up else "",
                     started_ms=round(up.started_ms, 1) if up else 0.0,
-                    leases=sum(1 for one in held if one.endpoint.service == service),
+                    leases=leases.on(pools[variant].servers()),
                 )
             )
         return rows
@@ -180,7 +199,13 @@ class Fleet:
         """Remove what is ours from servers that are not; what went wrong, in words."""
         with self._guard:
             pools = list(self._pools.items())
-        leaving = [(name, pool.leave) for name, pool in pools if hasattr(pool, "leave")]
+        for _, pool in pools:
+            pool.end()
+        leaving = [
+            (variant.service, pool.source.leave)
+            for variant, pool in pools
+            if hasattr(pool.source, "leave")
+        ]
         problems: list[str] = []
 
         def one(service: ServiceName, leave: Callable[[], None]) -> None:
@@ -206,9 +231,9 @@ class Fleet:
             str(path) for path in self._logs.glob("*.log") if re.match(rf"{service}\b", path.name)
         )
 
-    def _tell(self, service: ServiceName, **event: Any) -> None:
+    def _tell(self, variant: Variant, **event: Any) -> None:
         with self._guard:
-            self._states[service] = event
+            self._states[variant.name] = event
             listeners = list(self._listeners)
         for listener in listeners:
-            listener({"service": service, **event})
+            listener({"service": variant.service, **event})

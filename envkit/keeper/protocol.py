@@ -12,29 +12,34 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from envkit.model import ServiceName, Settings
+from envkit.model import ServiceName, Settings, Want
+from envkit.services.spec import Groundwork
 
 __all__ = [
     "VERSION",
     "Bye",
+    "Commit",
     "Down",
     "Export",
+    "GiveUp",
     "Hello",
     "Keep",
     "Lines",
     "Logs",
     "Message",
     "Pin",
+    "Prepare",
     "Release",
     "Reply",
     "Request",
     "Start",
     "Status",
     "Take",
+    "Warm",
     "encode",
 ]
 
-VERSION = 1
+VERSION = 2
 _LONGEST_LINE = 16 << 20
 
 
@@ -60,13 +65,51 @@ class Hello(Message, frozen=True, kw_only=True):
 class Start(Message, frozen=True, kw_only=True):
     """Bring services up; events tell of the progress."""
 
-    services: tuple[ServiceName, ...]
+    wants: tuple[Want, ...]
 
 
 class Take(Message, frozen=True, kw_only=True):
     """A lease, which ends with this client at the latest."""
 
-    services: tuple[ServiceName, ...]
+    wants: tuple[Want, ...]
+
+
+class Prepare(Message, frozen=True, kw_only=True):
+    """A template, waited for if somebody builds it; else the answer is where this client is to.
+
+    Attributes:
+        want: Of which service, and under which key.
+        name: That it has in the configuration.
+        run: Of the client: what has failed for another run is tried again.
+        work: For the keeper, before the client begins.
+    """
+
+    want: Want
+    name: str
+    run: str
+    work: Groundwork
+
+
+class Commit(Message, frozen=True, kw_only=True):
+    """What this client was to prepare is a template from now on."""
+
+    want: Want
+    run: str
+
+
+class GiveUp(Message, frozen=True, kw_only=True):
+    """What this client was to prepare came to nothing, and why."""
+
+    want: Want
+    run: str
+    error: dict[str, str]
+
+
+class Warm(Message, frozen=True, kw_only=True):
+    """Leases like these will be taken, so many at most: have some ready."""
+
+    wants: tuple[Want, ...]
+    count: int
 
 
 class Release(Message, frozen=True, kw_only=True):
@@ -86,7 +129,7 @@ class Export(Message, frozen=True, kw_only=True):
         lease: Another one's id, to look at what a test is doing.
     """
 
-    services: tuple[ServiceName, ...]
+    wants: tuple[Want, ...]
     lease: str = ""
 
 
@@ -110,7 +153,23 @@ class Bye(Message, frozen=True, kw_only=True):
     """This client needs nothing more; answered when all is gone, if it was the last."""
 
 
-Request = Hello | Start | Take | Release | Keep | Export | Pin | Status | Logs | Down | Bye
+Request = (
+    Hello
+    | Start
+    | Prepare
+    | Commit
+    | GiveUp
+    | Warm
+    | Take
+    | Release
+    | Keep
+    | Export
+    | Pin
+    | Status
+    | Logs
+    | Down
+    | Bye
+)
 
 
 class Envelope(Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,6 +20,7 @@ from envkit.errors import (
     EnvkitError,
     KeeperClosing,
     UsageError,
+    from_dict,
 )
 from envkit.keeper import protocol, record
 from envkit.keeper.connection import Connection
@@ -27,6 +28,7 @@ from envkit.keeper.fleet import Fleet, Report
 from envkit.keeper.home import Home
 from envkit.keeper.leases import Leases, give_back
 from envkit.keeper.spawn import MainThread
+from envkit.model import Endpoint, Want
 from envkit.owner import Owner
 from envkit.processes import end_processes, remove_file
 from envkit.version import __version__
@@ -72,8 +74,18 @@ class Keeper:
             containers=self._watch,
         )
         attached = partial(self._watch.attached, site.owner.run)
-        self._fleet = Fleet(self.settings, site, self._cancelled, attached)
-        self._leases = Leases(self._fleet.pool, self._fleet.existing)
+        self._fleet = Fleet(
+            self.settings,
+            site,
+            self._cancelled,
+            attached,
+            leased=lambda service: self._leases.count(service),  # noqa: PLW0108 - made below
+        )
+        self._leases = Leases(
+            self._fleet.pool,
+            self._fleet.existing,
+            lambda service: self.settings.of(service).max_leases,
+        )
         self.take_over_output = self._home.take_over_output
 
     # -- birth and end ------------------------------------------------------------------------
@@ -216,18 +228,29 @@ class Keeper:
                 work = lambda _: self._status()
             case protocol.Logs(service=service):
                 work = lambda _: self._fleet.log_files(service)
-            case protocol.Start(services=wanted):
-                work = lambda report: self._fleet.start(wanted, report, self._leases)
-            case protocol.Take(services=wanted):
-                work = lambda _: self._leases.take(connection, wanted)
+            case protocol.Start(wants=wants):
+                work = lambda report: self._fleet.start(wants, report, self._leases)
+            case protocol.Prepare():
+                work = lambda _: self._prepare(connection, body)
+            case protocol.Commit(want=want, run=run):
+                work = lambda _: self._fleet.pool(want).commit(want.template, run, connection)
+            case protocol.GiveUp(want=want, run=run):
+                error = from_dict(body.error)
+                work = lambda _: self._fleet.pool(want).give_up(
+                    want.template, run, connection, error
+                )
+            case protocol.Warm(wants=wants, count=count):
+                work = lambda _: self._warm(wants, count)
+            case protocol.Take(wants=wants):
+                work = lambda _: self._leases.take(connection, wants)
             case protocol.Release(lease=lease):
                 work = lambda _: self._leases.release(connection, lease)
             case protocol.Keep(lease=lease):
                 work = lambda _: self._keep(connection, lease)
             case protocol.Export(lease=lease) if lease:
                 work = lambda _: self._leases.find(lease)
-            case protocol.Export(services=wanted):
-                work = lambda _: self._leases.export(wanted)
+            case protocol.Export(wants=wants):
+                work = lambda _: self._leases.export(wants)
         # In a thread of its own, so that the death of the client is noticed meanwhile.
         arguments = (connection, envelope.id, work)
         try:
@@ -249,11 +272,23 @@ class Keeper:
             return
         # Nobody's any more as soon as the client is told; dropped when it need not wait for that.
         leases = self._leases.end_of(connection)
+        self._fleet.end_of(connection)
         connection.send(protocol.Reply(id=request, result={"gone": False}))
         if held:
             self._end_if_unused()
         if not self._closing:
             give_back(leases)
+
+    def _prepare(self, connection: Connection, asked: protocol.Prepare) -> Endpoint | None:
+        want = asked.want
+        build = self._fleet.pool(want).prepare(
+            want.template, asked.name, asked.run, asked.work, connection
+        )
+        return build.held.endpoint if build is not None else None
+
+    def _warm(self, wants: Sequence[Want], count: int) -> None:
+        for want in wants:
+            self._fleet.pool(want).warm(want.template, count)
 
     def _keep(self, connection: Connection, lease: str) -> None:
         self._leases.keep(connection, lease)
@@ -297,6 +332,7 @@ class Keeper:
 
     def _client_gone(self, connection: Connection) -> None:
         held = self._leases.end_of(connection)
+        self._fleet.end_of(connection)
         with self._guard:
             was_holder = connection in self._holders
             self._holders.discard(connection)

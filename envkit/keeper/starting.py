@@ -13,9 +13,10 @@ from envkit.backends.server import Server
 from envkit.backends.site import Site
 from envkit.engine.address import engine_address
 from envkit.errors import EnvkitError
-from envkit.keeper.pool import Up
+from envkit.keeper.held import Up
 from envkit.keeper.target import planned
-from envkit.model import ServiceName, Settings
+from envkit.keeper.variants import Variant
+from envkit.model import Settings
 from envkit.plan import Choice
 from envkit.services.spec import Address, Greeting, Service, new_password
 from envkit.wait import NotAnswering, until_answer
@@ -32,7 +33,7 @@ def _load_docker() -> None:
 class Tell(Protocol):
     """Hears of every change of a service's state."""
 
-    def __call__(self, service: ServiceName, **event: Any) -> None: ...
+    def __call__(self, variant: Variant, **event: Any) -> None: ...
 
 
 class Starter:
@@ -50,41 +51,42 @@ class Starter:
         self._cancelled = cancelled
         self._tell = tell
         self._guard = threading.Lock()
-        self._choices: dict[ServiceName, Choice] = {}
-        self._shown: set[ServiceName] = set()
+        self._choices: dict[Variant, Choice] = {}
+        self._shown: set[Variant] = set()
         self._swept = False
         if "docker" in settings.backend.values():
             self._beside(_load_docker)
         self.failed = False
 
-    def choice(self, service: ServiceName) -> Choice | None:
+    def choice(self, variant: Variant) -> Choice | None:
         """The plan for a service, once it was made."""
         with self._guard:
-            return self._choices.get(service)
+            return self._choices.get(variant)
 
-    def planned(self, spec: Service) -> Choice:
+    def planned(self, spec: Service, variant: Variant) -> Choice:
         """The plan for a service, made now if it was not yet.
 
         Raises:
             UnavailableError: Nothing here can serve it.
         """
-        choice = self.choice(spec.name)
+        choice = self.choice(variant)
         if choice is not None:
             return choice
-        self._tell(spec.name, state="starting")
+        self._tell(variant, state="starting")
         try:
-            choice = planned(spec, self._settings, self._site.project)
+            choice = planned(spec, variant.settings, self._site.project)
         except EnvkitError as error:
-            self._tell(spec.name, state="failed", slug=error.slug)
+            self._tell(variant, state="failed", slug=error.slug)
             raise
         with self._guard:
-            return self._choices.setdefault(spec.name, choice)
+            return self._choices.setdefault(variant, choice)
 
-    def up(self, spec: Service, name: str) -> Up:
+    def up(self, spec: Service, variant: Variant, name: str) -> Up:
         """Bring one server up, and tell of it unless the service has been shown to be ready.
 
         Args:
             spec: The service.
+            variant: As it is wanted.
             name: Of this server, among the keeper's.
 
         Raises:
@@ -92,22 +94,22 @@ class Starter:
             StartError: It could not be started.
             Cancelled: The keeper is ending.
         """
-        first = spec.name not in self._shown
+        first = variant not in self._shown
         try:
             if first:
-                self._tell(spec.name, state="starting")
-            up = self._bring_up(spec, name)
+                self._tell(variant, state="starting")
+            up = self._bring_up(spec, variant, name)
         except Exception as error:
             if first:
                 slug = getattr(error, "slug", EnvkitError.slug)
-                self._tell(spec.name, state="failed", slug=slug)
+                self._tell(variant, state="failed", slug=slug)
             raise
         if up.choice.backend == "docker":
             self._remove_leftovers()
         if first:
-            self._shown.add(spec.name)
+            self._shown.add(variant)
             self._tell(
-                spec.name,
+                variant,
                 state="ready",
                 ms=up.started_ms,
                 product=up.product,
@@ -131,9 +133,9 @@ class Starter:
 
         self._site.later(errand)
 
-    def _bring_up(self, spec: Service, name: str) -> Up:
+    def _bring_up(self, spec: Service, variant: Variant, name: str) -> Up:
         begun = time.monotonic()
-        choice = self.planned(spec)
+        choice = self.planned(spec, variant)
         if choice.target is not None:
             from envkit.keeper.attached import attach
 
@@ -141,16 +143,16 @@ class Starter:
                 spec,
                 name,
                 choice,
-                self._settings.of(spec.name),
+                variant.settings.of(spec.name),
                 self._site,
                 limit=self._settings.start_timeout,
                 cancelled=self._cancelled,
             )
         while True:
             password = new_password()
-            server = self._prepared(spec, name, choice, password)
+            server = self._prepared(spec, variant, name, choice, password)
             if choice.image is not None and not choice.image.here:
-                self._tell(spec.name, state="starting")  # fetched by now
+                self._tell(variant, state="starting")  # fetched by now
             try:
                 address, greeting = self._answering(spec, server, password)
             except NotAnswering as error:
@@ -171,9 +173,11 @@ class Starter:
                 started_ms=(time.monotonic() - begun) * 1000,
             )
 
-    def _prepared(self, spec: Service, name: str, choice: Choice, password: str) -> Server:
+    def _prepared(
+        self, spec: Service, variant: Variant, name: str, choice: Choice, password: str
+    ) -> Server:
         # Each backend is imported when it is the one: testcontainers takes 160 ms.
-        table = self._settings.of(spec.name)
+        table = variant.settings.of(spec.name)
         if choice.program is not None:
             from envkit.backends import embedded
 
@@ -202,7 +206,7 @@ class Starter:
             address=engine_address(self._settings.docker),
             site=self._site,
             cancelled=self._cancelled,
-            report=partial(self._pulling, spec.name, choice.image.reference),
+            report=partial(self._pulling, variant, choice.image.reference),
         )
 
     @staticmethod
@@ -214,8 +218,8 @@ class Starter:
         with contextlib.suppress(RuntimeError):  # no thread to be had: it was for speed only
             threading.Thread(target=quietly, daemon=True).start()
 
-    def _pulling(self, service: ServiceName, image: str, layers: Any) -> None:
-        self._tell(service, state="pulling", image=image, layers=layers)
+    def _pulling(self, variant: Variant, image: str, layers: Any) -> None:
+        self._tell(variant, state="pulling", image=image, layers=layers)
 
     def _answering(self, spec: Service, server: Server, password: str) -> tuple[Address, Greeting]:
         while True:

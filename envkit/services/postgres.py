@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -21,13 +22,16 @@ from envkit.model import (
     ServiceSettings,
     ShellTool,
 )
+from envkit.services import postgres_script
 from envkit.services.handle import Handle, driver
-from envkit.services.spec import Address, Greeting, Namespace, Service, new_password
+from envkit.services.postgres_copies import begin, create, drop, renew, seal, unseal
+from envkit.services.postgres_sessions import admin, connected, verifier
+from envkit.services.spec import Address, Greeting, Namespace, Service
 
 if TYPE_CHECKING:
     import psycopg
 
-__all__ = ["SPEC", "PostgresHandle", "connected", "literal", "set_password"]
+__all__ = ["SPEC", "PostgresHandle"]
 
 # Throw-away data: nothing here has to survive a crash, so nothing waits for a disk.
 _PLACE = {
@@ -183,87 +187,20 @@ def _compose(settings: ServiceSettings, image: FoundImage) -> ComposeRecipe:
     )
 
 
-def connected(address: Address, limit: float = 10, **other: Any) -> psycopg.Connection[Any]:
-    """A session of the keeper's own; statements are their own transactions.
-
-    Args:
-        address: Of the server.
-        limit: Seconds for getting there, rounded to whole ones.
-        other: Instead of what the address says.
-
-    Raises:
-        psycopg.OperationalError: There is no getting in.
-    """
-    module = driver("psycopg", "psycopg[binary]")
-    how = address.parameters | {
-        "host": address.host,
-        "port": address.port,
-        "user": address.user,
-        "password": address.password or None,  # none leaves it to the user's password file
-        "dbname": address.database or "postgres",
-        "connect_timeout": max(2, int(limit)),  # libpq takes 1 as 2
-    }
-    connection: psycopg.Connection[Any] = module.connect(**(how | other), autocommit=True)
-    return connection
-
-
-def _admin(address: Address) -> psycopg.Connection[Any]:
-    if address.socket_dir:  # there nobody asks for a password
-        return connected(address, host=address.socket_dir, password=None)
-    return connected(address)
-
-
-def set_password(connection: psycopg.Connection[Any], what: str, role: str, password: str) -> None:
-    """Run ``what`` (CREATE ROLE, ALTER ROLE) with a password that the server never sees in clear.
-
-    A statement that fails is written to the server's log, password and all, so it carries the
-    verifier only.
-    """
-    verifier = connection.pgconn.encrypt_password(
-        password.encode(), role.encode(), b"scram-sha-256"
-    ).decode()
-    connection.execute(f"{what} LOGIN PASSWORD '{verifier}'")
-
-
 def _warm() -> None:
     driver("psycopg", "psycopg[binary]")
 
 
-def literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
 def _greet(address: Address, limit: float) -> Greeting:
     if address.socket_dir:
-        with _admin(address) as connection:
-            set_password(connection, "ALTER ROLE postgres", address.user, address.password)
-    with connected(address, limit) as connection:
+        with admin(address) as connection:
+            secret = verifier(address.password)
+            connection.execute(f"ALTER ROLE postgres LOGIN PASSWORD '{secret}'")
+    with connected(structs.replace(address, socket_dir=""), limit) as connection:
         row = connection.execute("SHOW server_version").fetchone()
         assert row is not None
     # "18.6 (Debian 18.6-1.pgdg12+1)": the rest names the packager
     return Greeting(product="PostgreSQL", version=str(row[0]).split()[0])
-
-
-def _create(address: Address, name: str, settings: ServiceSettings, owner: str) -> Namespace:
-    password = new_password()
-    rights = "SUPERUSER" if getattr(settings, "superuser", False) else "NOSUPERUSER"
-    with _admin(address) as connection:
-        set_password(connection, f'CREATE ROLE "{name}" {rights}', name, password)
-        # template0 allows no connections, so nobody can be in the way of copying it. Without fsync
-        # copying its files takes half the time of writing them through the log (PG 15's default).
-        how = "STRATEGY file_copy" if connection.info.server_version >= 150000 else ""
-        connection.execute(f'CREATE DATABASE "{name}" OWNER "{name}" TEMPLATE template0 {how}')
-        connection.execute(f'REVOKE ALL ON DATABASE "{name}" FROM PUBLIC')
-        if owner:
-            for what in ("DATABASE", "ROLE"):
-                connection.execute(f'COMMENT ON {what} "{name}" IS {literal(owner)}')
-    return Namespace(user=name, password=password, database=name)
-
-
-def _drop(address: Address, namespace: Namespace) -> None:
-    with _admin(address) as connection:
-        connection.execute(f'DROP DATABASE IF EXISTS "{namespace.database}" WITH (FORCE)')
-        connection.execute(f'DROP ROLE IF EXISTS "{namespace.user}"')
 
 
 def _url(address: Address, namespace: Namespace) -> str:
@@ -371,6 +308,10 @@ def _tool(endpoint: Endpoint) -> ShellTool:
     )
 
 
+def _apply(endpoint: Endpoint, path: Path, shown: str) -> None:
+    postgres_script.apply(endpoint, path, shown, _tool(endpoint))
+
+
 SPEC = Service(
     name="postgres",
     title="Postgres",
@@ -391,8 +332,12 @@ SPEC = Service(
     compose=_compose,
     greet=_greet,
     warm=_warm,
-    create=_create,
-    drop=_drop,
+    create=create,
+    drop=drop,
+    begin=begin,
+    seal=seal,
+    unseal=unseal,
+    renew=renew,
     whole=None,
     url=_url,
     environment=_environment,
@@ -414,4 +359,5 @@ SPEC = Service(
     ),
     handle=PostgresHandle,
     tool=_tool,
+    apply=_apply,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct, field
@@ -23,7 +24,15 @@ from envkit.model import (
     ShellTool,
 )
 
-__all__ = ["Address", "Greeting", "Namespace", "Sealed", "Service", "new_password"]
+__all__ = [
+    "Address",
+    "Greeting",
+    "Groundwork",
+    "Namespace",
+    "Sealed",
+    "Service",
+    "new_password",
+]
 
 
 def new_password() -> str:
@@ -91,6 +100,18 @@ class Namespace(Struct, frozen=True, kw_only=True):
         return f"Namespace({self.database!r} as {self.user!r})"
 
 
+class Groundwork(Struct, frozen=True, kw_only=True):
+    """What a template needs before its builder gets it, and only a server's admin can make.
+
+    Attributes:
+        extensions: Of Postgres.
+        roles: Of Postgres: shared by all databases, made where they are missing.
+    """
+
+    extensions: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+
+
 class Sealed(Struct, frozen=True, kw_only=True):
     """A finished template, which nobody changes any more; each service adds what copies need.
 
@@ -118,6 +139,7 @@ class Service(Struct, frozen=True, kw_only=True):
         create: Make a namespace with this name, and write on it whose it is (`Owner.text`); empty,
             or a copy of a template.
         drop: Remove it and whoever is still connected to it.
+        begin: Make a namespace for whoever prepares a template; None does with `create`.
         seal: Make a template of a namespace that somebody has prepared; nobody gets in afterwards.
             Raises `TemplateFailed` if it cannot be copied truly.
         unseal: Remove a template that nobody needs any more.
@@ -125,6 +147,8 @@ class Service(Struct, frozen=True, kw_only=True):
             and nobody connected; None unless it is provable that nothing of the last use stays,
             or where that would take longer than a new one. Never raises because of what a user
             did to it.
+        apply: Run a file of statements in somebody's namespace: where, which file, and how to call
+            it in an error. Raises `TemplateFailed` with the server's own words.
         fill: For a ``whole`` server: put the content of a template into it. None for others.
         whole: The namespace that is all of a server, for servers so cheap as processes that each
             lease gets one of its own; None if leases always share one.
@@ -150,10 +174,12 @@ class Service(Struct, frozen=True, kw_only=True):
     seal: Callable[[Address, Namespace], Sealed]
     unseal: Callable[[Address, Sealed], None]
     renew: Callable[[Address, Namespace, str, Sealed | None], Namespace | None]
-    fill: Callable[[Address, Namespace, Sealed], None] | None = None
+    apply: Callable[[Endpoint, Path, str], None]
     whole: Callable[[Address], Namespace] | None
     url: Callable[[Address, Namespace], str]
     environment: Callable[[Endpoint], Mapping[str, str]]
     misleading: tuple[str, ...]
     handle: Callable[[Endpoint], Any]
     tool: Callable[[Endpoint], ShellTool]
+    begin: Callable[[Address, str, ServiceSettings, str, Groundwork], Namespace] | None = None
+    fill: Callable[[Address, Namespace, Sealed], None] | None = None

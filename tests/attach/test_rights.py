@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from envkit import api, dsn
-from envkit.services.attached import postgres as attached_postgres
+from envkit.services.attached import postgres_databases as attached_postgres
 from tests.attach.world import failure, numbered, other_postgres
 from tests.foreign import run_postgres, run_redis
 

@@ -15,3 +15,21 @@ def suite(pytester: pytest.Pytester, leftovers: Leftovers) -> pytest.Pytester:
     """A project whose tests need Redis, unless they say otherwise."""
     pytester.makefile(".toml", envkit='services = ["redis"]')
     return pytester
+
+
+@pytest.fixture
+def postgres(suite: pytest.Pytester) -> pytest.Pytester:
+    """A project whose tests have Postgres, and a way to make its server write into its log."""
+    suite.makefile(".toml", envkit='services = ["postgres"]')
+    suite.makepyfile(
+        ask="""
+        import psycopg
+        def ask(services, statement):
+            try:
+                with psycopg.connect(services.url, autocommit=True) as connection:
+                    connection.execute(statement)
+            except psycopg.Error:
+                pass
+        """
+    )
+    return suite

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -42,6 +44,156 @@ def test_databases_of_failed_tests_can_be_kept_until_down(
 def test_everything_can_be_kept(suite: pytest.Pytester) -> None:
     result = passes(suite, "def test(real_redis): pass", "--envkit-keep=all")
     result.stdout.fnmatch_lines(["kept for *::test: envkit shell redis --lease lease_*"])
+    envkit(suite, "down")
+
+
+def kept(result: pytest.RunResult) -> dict[str, list[str]]:
+    """Whose leases were kept, each with the command that leads there."""
+    lines = [line for line in result.outlines if line.startswith("kept for ")]
+    split = [line.removeprefix("kept for ").partition(": envkit ") for line in lines]
+    return {whose.partition(".py::")[2]: command.split() for whose, _, command in split}
+
+
+def typed(suite: pytest.Pytester, command: list[str], text: str) -> list[str]:
+    """What a shell answers to a line from a pipe."""
+    done = subprocess.run(
+        [sys.executable, "-m", "envkit", *command],
+        cwd=suite.path,
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_tests_that_fail_around_the_call_are_kept_too(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        """
+        import pytest
+        @pytest.fixture
+        def fails_before(real_redis):
+            real_redis.client().set("left", "before")
+            assert False
+        @pytest.fixture
+        def fails_after(real_redis):
+            yield
+            real_redis.client().set("left", "after")
+            assert False
+        def test_setup(fails_before): pass
+        def test_teardown(fails_after): pass
+        def test_passes(real_redis): pass
+        """
+    )
+    result = run(suite, "--envkit-keep=failed")
+    result.assert_outcomes(passed=2, errors=2)
+    found = kept(result)
+    assert list(found) == ["test_setup", "test_teardown"]
+    for name, left in (("test_setup", "before"), ("test_teardown", "after")):
+        assert typed(suite, found[name], "GET left\n") == [left]
+    envkit(suite, "down")
+
+
+def test_failure_after_the_fixtures_own_end_is_seen(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        """
+        import pytest
+        @pytest.fixture
+        def fails_last():
+            yield
+            assert False
+        def test(fails_last, real_redis): real_redis.client().set("left", "here")
+        """
+    )
+    [command] = kept(run(suite, "--envkit-keep=failed")).values()
+    assert typed(suite, command, "GET left\n") == ["here"]
+    envkit(suite, "down")
+
+
+def test_leases_of_tests_that_passed_are_gone(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        """
+        import pytest
+        @pytest.mark.parametrize("number", range(3))
+        def test_passes(real_redis, number): pass
+        def test_fails(real_redis): assert False
+        """
+    )
+    run(suite, "--envkit-keep=failed").assert_outcomes(passed=3, failed=1)
+    [keeper] = json.loads(envkit(suite, "status", "--format", "json").stdout.str())["keepers"]
+    assert [service["leases"] for service in keeper["services"]] == [1]
+    envkit(suite, "down")
+
+
+def test_every_lease_of_a_failed_test_is_kept(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        """
+        import envkit
+        tenant = envkit.lease_fixture("redis")
+        shared = envkit.lease_fixture("redis", scope="module")
+        unused = envkit.lease_fixture("redis", scope="module")
+        def test_passes(shared, unused): pass
+        def test_fails(real_redis, tenant, shared): assert False
+        def test_passes_too(shared): pass
+        """
+    )
+    found = kept(run(suite, "--envkit-keep=failed"))
+    assert list(found) == ["test_fails", "test_fails (tenant)", "test_fails (shared)"]
+    envkit(suite, "down")
+
+
+@pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n", "1")], ids=["alone", "xdist"])
+def test_shared_lease_of_a_run_that_stops_at_a_failure_is_kept(
+    suite: pytest.Pytester, workers: tuple[str, ...]
+) -> None:
+    suite.makepyfile(
+        """
+        import envkit
+        shared = envkit.lease_fixture("redis", scope="session")
+        def test_fails(shared):
+            shared.client().set("left", "here")
+            assert False
+        def test_never(shared): pass
+        """
+    )
+    found = kept(run(suite, "-x", "--envkit-keep=failed", *workers))
+    assert list(found) == ["test_fails (shared)"]
+    assert typed(suite, found["test_fails (shared)"], "GET left\n") == ["here"]
+    envkit(suite, "down")
+
+
+def test_kept_leases_of_workers_are_told(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        """
+        import pytest
+        @pytest.mark.parametrize("number", range(4))
+        def test(real_redis, number):
+            real_redis.client().set("number", number)
+            assert number == 2
+        """
+    )
+    result = run(suite, "--envkit-keep=failed", "-p", "xdist", "-n", "2")
+    found = kept(result)
+    assert sorted(found) == ["test[0]", "test[1]", "test[3]"]
+    for name, command in found.items():
+        assert typed(suite, command, "GET number\n") == [name[5]]
+    assert result.stdout.str().count("all of them stay until: envkit down") == 1
+    envkit(suite, "down")
+
+
+def test_kept_postgres_can_be_looked_into(suite: pytest.Pytester) -> None:
+    suite.makefile(".toml", envkit='services = ["postgres"]')
+    suite.makepyfile(
+        """
+        def test(real_postgres):
+            with real_postgres.connect() as connection:
+                connection.execute("CREATE TABLE orders AS SELECT 42 AS id")
+            assert False
+        """
+    )
+    [command] = kept(run(suite, "--envkit-keep=failed")).values()
+    assert "42" in " ".join(typed(suite, command, "SELECT id FROM orders;\n"))
     envkit(suite, "down")
 
 

@@ -1,8 +1,4 @@
-"""Postgres servers of somebody else: databases and roles with a prefix, a lock as proof of life.
-
-Admins come with all rights, with CREATEDB and CREATEROLE, or with CREATEDB alone; the last one's
-leases belong to the admin's own role.
-"""
+"""Postgres servers of somebody else: databases and roles with a prefix, a lock as proof of life."""
 
 from __future__ import annotations
 
@@ -10,19 +6,25 @@ import contextlib
 import getpass
 import re
 import threading
-import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import Struct
-
 from envkit.dsn import Dsn
-from envkit.errors import AttachUnsuitable
 from envkit.model import ServiceSettings
 from envkit.owner import Owner
+from envkit.services.attached.postgres_databases import (
+    begin,
+    create,
+    drop,
+    drop_both,
+    end_sessions,
+    rights,
+    seal,
+    session,
+    unseal,
+    unsuitable,
+)
 from envkit.services.attached.spec import Attachment, Presence, Trace
-from envkit.services.postgres import connected, literal, set_password
-from envkit.services.spec import Address, Greeting, Namespace, new_password
+from envkit.services.spec import Address, Greeting
 from envkit.wait import Trouble
 
 if TYPE_CHECKING:
@@ -32,38 +34,11 @@ __all__ = ["ATTACHMENT", "LOCK"]
 
 #: The first number of the advisory lock (its second one is the run): "envk" in ASCII.
 LOCK: Final = 0x656E766B
-_OLDEST: Final = (
-    10  # what psycopg supports: https://www.psycopg.org/psycopg3/docs/basic/install.html
-)
 _NAME: Final = re.compile(r"envkit_([0-9a-f]{8})_")
 _PATTERN: Final = "^envkit_[0-9a-f]{8}_"
 _LOOK_S: Final = 5.0
-_GONE_S: Final = 2.0
 # After a restart of the server, keepers need a moment to show themselves again.
 _SETTLED_S: Final = 60
-
-
-class Rights(Struct, frozen=True, kw_only=True):
-    """What the server is and what its user may do there."""
-
-    version: int
-    superuser: bool
-    createdb: bool
-    createrole: bool
-    inherit: bool
-    replica: bool
-    role: str
-
-    @property
-    def own_roles(self) -> bool:
-        """Whether it can make roles that own databases."""
-        return self.superuser or self.createrole
-
-    @property
-    def inherits(self) -> bool:
-        """Whether it may do what the roles may that it makes, without becoming them."""
-        # Since 16 that is a matter of each grant; before, of the role that gets it.
-        return self.superuser or self.inherit or self.version >= 160000
 
 
 def _address(dsn: Dsn, run: str) -> Address:
@@ -84,25 +59,6 @@ def _system_user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a uid without a name
         return "postgres"
-
-
-def session(address: Address, purpose: str = "") -> psycopg.Connection[Any]:
-    """A session that stands in nobody's way.
-
-    In the database that is there for maintenance, because being connected to the one that the URL
-    names would keep its owner from dropping it.
-
-    Args:
-        address: Of the server.
-        purpose: Part of the application's name, by which sessions of one run are found.
-    """
-    name = f"envkit_{address.run}{purpose}"
-    try:
-        return connected(address, dbname="postgres", application_name=name)
-    except Exception:
-        if address.database in ("", "postgres"):
-            raise
-        return connected(address, application_name=name)
 
 
 def _trouble(address: Address, error: Exception) -> Trouble:
@@ -136,58 +92,6 @@ def _trouble(address: Address, error: Exception) -> Trouble:
     return Trouble(kind="denied", hint="see what the server says above")
 
 
-def rights(connection: psycopg.Connection[Any]) -> Rights:
-    row = connection.execute(
-        "SELECT current_setting('server_version_num')::int, rolsuper, rolcreatedb, rolcreaterole,"
-        " rolinherit, pg_is_in_recovery(), rolname::text FROM pg_roles WHERE rolname = current_user"
-    ).fetchone()
-    assert row is not None
-    version, superuser, createdb, createrole, inherit, replica, role = row
-    return Rights(
-        version=version,
-        superuser=superuser,
-        createdb=createdb,
-        createrole=createrole,
-        inherit=inherit,
-        replica=replica,
-        role=role,
-    )
-
-
-def unsuitable(found: Rights, where: str, *, superuser: bool) -> AttachUnsuitable | None:
-    """What keeps leases from being made with these rights.
-
-    Args:
-        found: The rights.
-        where: The server, in words.
-        superuser: Whether leases are to be owned by a superuser.
-    """
-    role = found.role.replace('"', '""')
-    if found.version < _OLDEST * 10000:
-        return AttachUnsuitable(
-            f"Postgres at {where} is of version {found.version // 10000}; "
-            f"envkit needs {_OLDEST} or newer",
-            hint="upgrade it, or --backend postgres=embedded",
-        )
-    if found.replica:
-        return AttachUnsuitable(
-            f"Postgres at {where} is a replica, which only reads",
-            hint="name its primary server",
-        )
-    if superuser and not found.superuser:
-        return AttachUnsuitable(
-            f"superuser = true was asked for, and {found.role} at {where} is none",
-            hint=f'as a superuser: ALTER ROLE "{role}" SUPERUSER; or leave superuser out',
-        )
-    if not (found.superuser or found.createdb):
-        return AttachUnsuitable(
-            f"{found.role} may not create databases on Postgres at {where}",
-            hint=f'as a superuser: ALTER ROLE "{role}" CREATEDB CREATEROLE; '
-            "(CREATEDB alone does, with leases that share this role)",
-        )
-    return None
-
-
 def _examine(address: Address, _: Greeting, settings: ServiceSettings) -> None:
     with session(address) as connection:
         wrong = unsuitable(
@@ -197,120 +101,6 @@ def _examine(address: Address, _: Greeting, settings: ServiceSettings) -> None:
         )
     if wrong is not None:
         raise wrong
-
-
-def _create(address: Address, name: str, settings: ServiceSettings, owner: str) -> Namespace:
-    password = new_password()
-    with session(address) as connection:
-        found = rights(connection)
-        if found.own_roles:
-            with connection.transaction():  # never a role without a word whose it is
-                kind = "SUPERUSER" if getattr(settings, "superuser", False) else "NOSUPERUSER"
-                set_password(connection, f'CREATE ROLE "{name}" {kind}', name, password)
-                connection.execute(f'COMMENT ON ROLE "{name}" IS {literal(owner)}')
-                if not found.superuser:
-                    # Needed to give a database away, and to drop it: since 16 a creator has only
-                    # the right to grant (https://www.postgresql.org/docs/16/role-attributes.html).
-                    how = "WITH INHERIT TRUE, SET TRUE" if found.version >= 160000 else ""
-                    connection.execute(f'GRANT "{name}" TO CURRENT_USER {how}')
-        try:
-            of = f'OWNER "{name}"' if found.own_roles else ""
-            connection.execute(
-                f'CREATE DATABASE "{name}" {of} TEMPLATE template0 {_locale(found.version)}'
-            )
-            with _acting_as(connection, name, found):
-                connection.execute(f'COMMENT ON DATABASE "{name}" IS {literal(owner)}')
-                connection.execute(f'REVOKE ALL ON DATABASE "{name}" FROM PUBLIC')
-                # As the servers have it that envkit starts.
-                connection.execute(f"ALTER DATABASE \"{name}\" SET timezone TO 'UTC'")
-        except BaseException:
-            with contextlib.suppress(Exception):
-                _drop_both(connection, name, found)
-            raise
-    if found.own_roles:
-        return Namespace(user=name, password=password, database=name)
-    return Namespace(user=address.user, password=address.password, database=name)
-
-
-def _locale(version: int) -> str:
-    """The same database everywhere; before 17 there is no locale that every machine has."""
-    if version < 170000:
-        return ""
-    return "ENCODING 'UTF8' LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' LOCALE 'C'"
-
-
-def _drop(address: Address, namespace: Namespace) -> None:
-    with session(address) as connection:
-        _drop_both(connection, namespace.database, rights(connection))
-
-
-def _drop_both(connection: psycopg.Connection[Any], name: str, found: Rights) -> None:
-    """Drop the database and the role of this name, whichever there are."""
-    _roll_back_prepared(connection, name)
-    with _acting_as(connection, name, found):
-        drop_database(connection, name, version=found.version)
-    connection.execute(f'DROP ROLE IF EXISTS "{name}"')
-
-
-def _roll_back_prepared(connection: psycopg.Connection[Any], name: str) -> None:
-    """End what a test left prepared: it belongs to no session, and keeps its database."""
-    left = "SELECT gid, owner::text FROM pg_prepared_xacts WHERE database = %s"
-    if not (found := connection.execute(left, [name]).fetchall()):
-        return
-    import psycopg
-
-    # Only from within the database.
-    inside = psycopg.connect(
-        connection.info.dsn, password=connection.info.password, dbname=name, autocommit=True
-    )
-    with contextlib.closing(inside):
-        for gid, owner in found:
-            # Only its owner may, or a superuser.
-            with contextlib.suppress(psycopg.Error):
-                inside.execute("SELECT set_config('role', %s, false)", [owner])
-            inside.execute(f"ROLLBACK PREPARED {literal(gid)}")
-            inside.execute("RESET ROLE")
-
-
-@contextlib.contextmanager
-def _acting_as(connection: psycopg.Connection[Any], name: str, found: Rights) -> Iterator[None]:
-    """Be the role of this name, if there is one and that is what it takes to do what it may."""
-    known = "SELECT 1 FROM pg_roles WHERE rolname = %s"
-    if found.inherits or connection.execute(known, [name]).fetchone() is None:
-        yield
-        return
-    connection.execute(f'SET ROLE "{name}"')
-    try:
-        yield
-    finally:
-        connection.execute("RESET ROLE")
-
-
-def drop_database(connection: psycopg.Connection[Any], name: str, *, version: int) -> None:
-    """Drop a database and whoever is connected to it."""
-    if version >= 130000:
-        connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-        return
-    row = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone()
-    if row is None:
-        return
-    connection.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS false')
-    _end_sessions(connection, "datname = %s", name)
-    connection.execute(f'DROP DATABASE IF EXISTS "{name}"')
-
-
-def _end_sessions(connection: psycopg.Connection[Any], which: str, value: str) -> None:
-    """End sessions, and wait a moment until they are gone."""
-    limit = time.monotonic() + _GONE_S
-    while time.monotonic() < limit:
-        found = connection.execute(
-            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity"  # noqa: S608 - our own text
-            f" WHERE {which} AND pid <> pg_backend_pid()",
-            [value],
-        ).fetchall()
-        if not found:
-            return
-        time.sleep(0.01)
 
 
 class _Lock(Presence):
@@ -420,7 +210,7 @@ def _clear(address: Address, run: str) -> list[str]:
         found = rights(connection)
         # A keeper that died may have left the server at work on something of its own.
         with contextlib.suppress(Exception):
-            _end_sessions(connection, "application_name = %s", f"envkit_{run}")
+            end_sessions(connection, "application_name = %s", f"envkit_{run}")
         for last in (False, False, True):
             rows = connection.execute(
                 "SELECT datname::text FROM pg_database WHERE datname ~ %s"
@@ -430,7 +220,7 @@ def _clear(address: Address, run: str) -> list[str]:
             for (name,) in rows:
                 # Somebody else may be dropping the same ones at this moment: then again.
                 with contextlib.nullcontext() if last else contextlib.suppress(Exception):
-                    _drop_both(connection, name, found)
+                    drop_both(connection, name, found)
                     removed.append(name)
     return list(dict.fromkeys(removed))
 
@@ -440,8 +230,11 @@ ATTACHMENT = Attachment(
     trouble=_trouble,
     examine=_examine,
     announce=_announce,
-    create=_create,
-    drop=_drop,
+    create=create,
+    drop=drop,
+    begin=begin,
+    seal=seal,
+    unseal=unseal,
     traces=_traces,
     clear=_clear,
 )

@@ -10,7 +10,7 @@ from msgspec import Struct
 from envkit.dsn import Dsn
 from envkit.model import ServiceSettings
 from envkit.owner import Owner
-from envkit.services.spec import Address, Greeting, Namespace, Sealed
+from envkit.services.spec import Address, Greeting, Groundwork, Namespace, Sealed
 from envkit.wait import Trouble
 
 __all__ = ["Attachment", "Presence", "Trace"]
@@ -61,8 +61,7 @@ class Attachment(Struct, frozen=True, kw_only=True):
         trouble: What an exception of ``Service.greet`` means.
         examine: Raise `AttachUnsuitable` if leases cannot be made there.
         announce: Show that a run lives, until `Presence.close`; takes `Owner.text`.
-        create: As ``Service.create``.
-        drop: As ``Service.drop``.
+        create, drop, begin, seal, unseal: As those of ``Service``.
         traces: What runs have there, this one included.
         clear: Remove all that a run has there, whoever uses it; their names.
     """
@@ -73,5 +72,8 @@ class Attachment(Struct, frozen=True, kw_only=True):
     announce: Callable[[Address, str], Presence]
     create: Callable[[Address, str, ServiceSettings, str, Sealed | None], Namespace]
     drop: Callable[[Address, Namespace], None]
+    seal: Callable[[Address, Namespace], Sealed]
+    unseal: Callable[[Address, Sealed], None]
     traces: Callable[[Address], list[Trace]]
     clear: Callable[[Address, str], list[str]]
+    begin: Callable[[Address, str, ServiceSettings, str, Groundwork], Namespace] | None = None

@@ -1,0 +1,264 @@
+"""Namespaces that are ready before anybody asks, and what becomes of used ones.
+
+A `Crew` works for all stocks of a service in the background: it makes what is used like new, or
+else drops it, and makes new ones until there are as many as wanted. What can be had at once goes
+before what takes long, and dropping waits until nothing else is to be done.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from envkit.keeper.held import Held
+from envkit.services.spec import Sealed
+from envkit.wait import Cancelled
+
+__all__ = ["Crew", "Source", "Stock"]
+
+# Namespaces beside each other that are made or removed at a time: more would only take turns on
+# the server, and one would leave it idle while it waits for itself.
+_HANDS = 2
+# A member of the crew that has nothing to do for this long goes home.
+_IDLE_S = 2.0
+# So many may wait to be dropped before that comes first: each takes room.
+_PILE = 24
+# The most that growing demand can make of a stock.
+_MOST = 64
+
+
+class Source(Protocol):
+    """Makes, renews and drops namespaces of one server."""
+
+    def make(self, name: str, sealed: Sealed | None) -> Held:
+        """A new one; raises what went wrong."""
+
+    def renew(self, held: Held, name: str, sealed: Sealed | None) -> Held | None:
+        """A used one as if it were new, or None."""
+
+    def drop(self, held: Held) -> None:
+        """Remove one."""
+
+
+def _name() -> str:
+    return f"lease_{os.urandom(5).hex()}"
+
+
+class Stock:
+    """Namespaces of one template.
+
+    Args:
+        source: Where they come from.
+        sealed: The template; None for empty ones.
+        crew: Works for it.
+        room: How many more there may be, as far as the limit of leases goes.
+
+    Attributes:
+        wanted: How many are to be ready.
+        taken: How many have been handed out.
+    """
+
+    def __init__(
+        self, source: Source, sealed: Sealed | None, crew: Crew, room: Callable[[], int]
+    ) -> None:
+        self.source = source
+        self.sealed = sealed
+        self.wanted = 0
+        self.taken = 0
+        self._crew = crew
+        self._room = room
+        self._ready: deque[Held] = deque()
+        self._used: deque[Held] = deque()  # perhaps to be renewed
+        self._doomed: deque[Held] = deque()  # to be dropped
+        self._coming = 0
+        self._growing = False
+        self._closed = False
+        self._guard = threading.Lock()
+
+    def warm(self, count: int) -> None:
+        """Have this many ready from now on."""
+        with self._guard:
+            self.wanted = max(self.wanted, min(count, _MOST))
+            self._growing = True
+        self._crew.call(self)
+
+    def ready(self) -> Held | None:
+        """One that is there already and that nobody else has."""
+        with self._guard:
+            while self._ready:
+                held = self._ready.popleft()
+                if held.up.alive:
+                    break
+            else:
+                return None
+        return self._out(held)
+
+    def new(self) -> Held:
+        """One that is made now; raises what went wrong."""
+        with self._guard:
+            if self._growing:
+                # Whoever waits shows that there were too few.
+                self.wanted = min(self.wanted + 1, _MOST)
+        return self._out(self.source.make(_name(), self.sealed))
+
+    def close(self) -> None:
+        """Take nothing more in, and drop what is there."""
+        with self._guard:
+            self._closed = True
+            self.wanted = 0
+            self._doomed += [*self._ready, *self._used]
+            self._ready.clear()
+            self._used.clear()
+        self._crew.call(self)
+
+    @property
+    def idle(self) -> int:
+        """How many are there that nobody has, or are being made."""
+        with self._guard:
+            return len(self._ready) + self._coming
+
+    def _out(self, held: Held) -> Held:
+        with self._guard:
+            self.taken += 1
+        self._crew.call(self)
+        return msgspec.structs.replace(held, give_back=lambda: self._back(held))
+
+    def _back(self, held: Held) -> None:
+        with self._guard:
+            (self._doomed if self._closed else self._used).append(held)
+        self._crew.call(self)
+
+    # -- what the crew does -------------------------------------------------------------------
+
+    def job(self, *, pressing: bool) -> Callable[[], None] | None:
+        """Something to be done here.
+
+        Args:
+            pressing: Only what brings one to the ready ones, or makes room that is needed.
+        """
+        with self._guard:
+            if len(self._ready) + self._coming < min(self.wanted, self._space()):
+                self._coming += 1
+                if not self._used:
+                    return self._make
+                used = self._used.popleft()
+                return lambda: self._renew(used)
+            if pressing and len(self._used) + len(self._doomed) <= _PILE:
+                return None
+            for pile in (self._doomed, self._used):
+                if pile:
+                    doomed = pile.popleft()
+                    return lambda: self._drop(doomed)
+            return None
+
+    def _space(self) -> int:
+        return self._room() + len(self._ready) + self._coming
+
+    def _renew(self, used: Held) -> None:
+        fresh = None
+        try:
+            if used.up.alive:
+                fresh = self.source.renew(used, _name(), self.sealed)
+        except Cancelled:
+            pass
+        except Exception:
+            traceback.print_exc()  # whatever a user has done to it: it is dropped
+        finally:
+            self._arrived(fresh)
+        if fresh is None:
+            with self._guard:
+                self._doomed.append(used)
+
+    def _make(self) -> None:
+        fresh = None
+        try:
+            fresh = self.source.make(_name(), self.sealed)
+        except Cancelled:
+            self.wanted = 0
+        except Exception:
+            # Whoever asks next makes one itself, and is told.
+            self.wanted = 0
+            traceback.print_exc()
+        finally:
+            self._arrived(fresh)
+
+    def _arrived(self, fresh: Held | None) -> None:
+        with self._guard:
+            self._coming -= 1
+            if fresh is not None:
+                (self._doomed if self._closed else self._ready).append(fresh)
+
+    def _drop(self, held: Held) -> None:
+        if not held.up.alive:
+            return  # what it had is gone with it
+        try:
+            self.source.drop(held)
+        except Exception:
+            if held.up.alive:
+                traceback.print_exc()  # it goes with the server at the latest
+
+
+class Crew:
+    """Threads that work for the stocks of one service, as long as there is something to do."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Condition()
+        self._stocks: list[Stock] = []
+        self._hands = 0
+        self._calls = 0
+        self._ended = False
+
+    def call(self, stock: Stock) -> None:
+        """Something has changed in a stock."""
+        with self._guard:
+            if self._ended:
+                return
+            if stock not in self._stocks:
+                self._stocks.append(stock)
+            self._calls += 1
+            self._guard.notify()
+            if self._hands >= _HANDS:
+                return
+            self._hands += 1
+        try:
+            threading.Thread(target=self._work, daemon=True).start()
+        except RuntimeError:  # no thread to be had: it waits for the next call
+            with self._guard:
+                self._hands -= 1
+
+    def end(self) -> None:
+        """Take up nothing more."""
+        with self._guard:
+            self._ended = True
+            self._guard.notify_all()
+
+    def _work(self) -> None:
+        while True:
+            with self._guard:
+                seen = self._calls
+                stocks = list(self._stocks)
+            job = self._found(stocks)
+            if job is not None and not self._ended:
+                job()
+                continue
+            with self._guard:
+                if self._ended or (
+                    self._calls == seen and not self._guard.wait(_IDLE_S) and self._calls == seen
+                ):
+                    self._hands -= 1
+                    return
+
+    @staticmethod
+    def _found(stocks: list[Stock]) -> Callable[[], None] | None:
+        for pressing in (True, False):
+            for stock in stocks:
+                job = stock.job(pressing=pressing)
+                if job is not None:
+                    return job
+        return None

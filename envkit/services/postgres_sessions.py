@@ -1,0 +1,136 @@
+"""Sessions of the keeper's own on a Postgres server, and the words that it says there."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import hmac
+import os
+import threading
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from envkit.services.handle import driver
+from envkit.services.spec import Address
+
+if TYPE_CHECKING:
+    import psycopg
+
+__all__ = ["admin", "connected", "end_sessions", "forget", "identifier", "literal", "verifier"]
+
+# Beside each other at most this many sessions are of use: so many namespaces are made at a time.
+_IDLE: Final = 4
+
+
+def connected(address: Address, limit: float = 10, **other: Any) -> psycopg.Connection[Any]:
+    """A session of the keeper's own; statements are their own transactions.
+
+    Args:
+        address: Of the server.
+        limit: Seconds for getting there, rounded to whole ones.
+        other: Instead of what the address says.
+
+    Raises:
+        psycopg.OperationalError: There is no getting in.
+    """
+    module = driver("psycopg", "psycopg[binary]")
+    how = address.parameters | {
+        "host": address.host,
+        "port": address.port,
+        "user": address.user,
+        "password": address.password or None,  # none leaves it to the user's password file
+        "dbname": address.database or "postgres",
+        "connect_timeout": max(2, int(limit)),  # libpq takes 1 as 2
+    }
+    if address.socket_dir:  # there nobody asks for a password
+        how |= {"host": address.socket_dir, "password": None}
+    connection: psycopg.Connection[Any] = module.connect(**(how | other), autocommit=True)
+    return connection
+
+
+_idle: dict[tuple[str, int, str], list[psycopg.Connection[Any]]] = {}
+_guard = threading.Lock()
+
+
+@contextlib.contextmanager
+def admin(address: Address) -> Iterator[psycopg.Connection[Any]]:
+    """A session on a server of our own, kept for whoever needs one next: a new one takes 2 ms."""
+    key = (address.host, address.port, address.password)
+    with _guard:
+        idle = _idle.setdefault(key, [])
+        connection = idle.pop() if idle else None
+    if connection is None or connection.closed:
+        connection = connected(address)
+    try:
+        yield connection
+    except BaseException:
+        connection.close()  # nobody knows what state it is in
+        raise
+    with _guard:
+        if len(idle) < _IDLE and not connection.closed:
+            idle.append(connection)
+            return
+    connection.close()
+
+
+def forget(address: Address) -> None:
+    """Close what `admin` has kept: the server is going."""
+    with _guard:
+        idle = _idle.pop((address.host, address.port, address.password), [])
+    for connection in idle:
+        connection.close()
+
+
+def end_sessions(connection: psycopg.Connection[Any], database: str, limit: float) -> bool:
+    """End whoever is connected to a database.
+
+    Args:
+        connection: To another one.
+        database: Its name.
+        limit: Seconds.
+
+    Returns:
+        Whether nobody is, any more. What a backend counted has reached the server's statistics
+        before it disappears from the list (`pgstat_shutdown_hook` in PostgreSQL's pgstat.c runs
+        before `pgstat_beshutdown_hook`).
+    """
+    until = time.monotonic() + limit
+    pause = 0.0005
+    others = "SELECT 1 FROM pg_stat_activity WHERE datname = %s"
+    while connection.execute(others, [database]).fetchall():
+        if time.monotonic() > until:
+            return False
+        # Not the first time: whoever has just closed its connection is leaving.
+        if pause > 0.001:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
+                [database],
+            )
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.05)
+    return True
+
+
+def verifier(password: str, iterations: int = 1) -> str:
+    """What a server stores of a password, so that it never sees the password itself.
+
+    A statement that fails is written to the server's log, password and all. One iteration is
+    enough for 32 random characters that live as long as the server, and each connection pays for
+    all of them (https://www.rfc-editor.org/rfc/rfc5803).
+    """
+    salt = os.urandom(16)
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations)
+    client = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+    server = hmac.digest(salted, b"Server Key", "sha256")
+    text = (base64.b64encode(part).decode() for part in (salt, client, server))
+    return "SCRAM-SHA-256${}:{}${}:{}".format(iterations, *text)
+
+
+def literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

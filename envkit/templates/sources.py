@@ -1,0 +1,157 @@
+"""What a template is made from, and the key that changes whenever any of it does."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from envkit.config import Config
+from envkit.declared import TemplateSource
+from envkit.errors import ConfigInvalid
+from envkit.model import ServiceName
+
+__all__ = ["files_of", "is_callable", "key_of"]
+
+# Where the files of a migration command usually are, if nobody says: below directories of these
+# names, so deep in the project at most.
+_USUAL: Final = frozenset(("migrations", "migration", "migrate", "alembic", "versions"))
+_USUAL_FILES: Final = ("alembic.ini", "yoyo.ini", "dbmate.env", "sqitch.conf", "sqitch.plan")
+_DEPTH: Final = 5
+_NOT_SOURCE: Final = frozenset(("node_modules", "__pycache__", "site-packages", "build", "dist"))
+
+
+def is_callable(command: str) -> bool:
+    """Whether a command is ``module:function`` and not for the shell."""
+    module, colon, function = command.partition(":")
+    return (
+        bool(colon)
+        and all(part.isidentifier() for part in module.split("."))
+        and function.isidentifier()
+    )
+
+
+def key_of(
+    service: ServiceName, name: str, source: TemplateSource, config: Config, run: str
+) -> str:
+    """16 hex digits for all that a template is made from.
+
+    Args:
+        service: Whose template.
+        name: That it has in the configuration.
+        source: What it is made from.
+        config: Of the project.
+        run: Stands for what a command depends on, if no file of it is known.
+
+    Raises:
+        ConfigInvalid: A file is not there, or cannot be read.
+    """
+    place = f"{service}.templates.{name}" if name else service
+    digest = hashlib.blake2b(digest_size=8)
+    digest.update(msgspec.json.encode([service, source], order="sorted"))
+    for path in files_of(source.schema, "schema", place, config):
+        _add(digest, path, config.root)
+    commands = [source.migrate] if source.migrate else []
+    if isinstance(source.seed, str):
+        commands += [source.seed] if source.seed else []
+    else:
+        for path in files_of(source.seed, "seed", place, config):
+            _add(digest, path, config.root)
+    if commands:
+        watched = sorted(set(_watched(source, commands, config.root)))
+        for path in watched:
+            _add(digest, path, config.root)
+        if not watched:
+            digest.update(run.encode())
+    return digest.hexdigest()
+
+
+def files_of(patterns: Iterable[str], field: str, place: str, config: Config) -> list[Path]:
+    """The files that a list of paths and globs means, in its order.
+
+    Args:
+        patterns: Relative to the project.
+        field: Of the configuration, for an error.
+        place: Table of the configuration, likewise.
+        config: Of the project.
+
+    Raises:
+        ConfigInvalid: One of them means no file.
+    """
+    found: dict[Path, None] = {}
+    for pattern in patterns:
+        here = [path for path in _matching(pattern, config.root) if path.is_file()]
+        if not here:
+            key = f"{place}.{field}"
+            raise ConfigInvalid(
+                f"{config.origins.get(key, key)}: {field} names {pattern!r}, and there is no such "
+                f"file in {config.root}",
+                hint=f"ls {config.root / pattern}",
+            )
+        found |= dict.fromkeys(here)
+    return list(found)
+
+
+def _matching(pattern: str, root: Path) -> list[Path]:
+    if not glob.has_magic(pattern):
+        return [root / pattern]
+    # Not Path.glob, which takes no absolute patterns.
+    found = glob.glob(pattern, root_dir=root, recursive=True)  # noqa: PTH207
+    return sorted(root / path for path in found)
+
+
+def _watched(source: TemplateSource, commands: list[str], root: Path) -> Iterator[Path]:
+    for pattern in source.watch:
+        yield from (path for path in _matching(pattern, root) if path.is_file())
+    if not source.watch:
+        yield from _usual(root)
+    for command in commands:
+        if is_callable(command):
+            yield from _module(command.partition(":")[0], root)
+
+
+def _module(name: str, root: Path) -> Iterator[Path]:
+    """The file of a module, found without importing anything."""
+    path = name.replace(".", "/")
+    for base in (root, root / "src"):
+        for candidate in (base / f"{path}.py", base / path / "__init__.py"):
+            if candidate.is_file():
+                yield candidate
+
+
+def _usual(root: Path) -> Iterator[Path]:
+    yield from (root / name for name in _USUAL_FILES if (root / name).is_file())
+    depth = len(root.parts)
+    for place, directories, files in os.walk(root):
+        here = Path(place)
+        below = here.parts[depth:]
+        directories[:] = [
+            one
+            for one in sorted(directories)
+            if not one.startswith(".")
+            and one not in _NOT_SOURCE
+            and not (here / one / "pyvenv.cfg").exists()
+        ]
+        if len(below) >= _DEPTH:
+            directories.clear()
+        if _USUAL.intersection(below):
+            yield from (here / name for name in sorted(files) if not name.endswith(".pyc"))
+
+
+def _add(digest: hashlib.blake2b, path: Path, root: Path) -> None:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigInvalid(
+            f"{path}, which a template is made from, cannot be read: {error.strerror}",
+            hint=f"ls -l {path}",
+        ) from None
+    name = os.path.relpath(path, root)
+    for part in (os.fsencode(name), content):
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
