@@ -25,7 +25,7 @@ from envkit.model import (
     ServiceSettings,
     ShellTool,
 )
-from envkit.services import redis_databases, redis_servers
+from envkit.services import redis_databases, redis_seed, redis_servers
 from envkit.services.handle import Handle, driver
 from envkit.services.redis_copies import RedisSealed
 from envkit.services.resp import Connection, Refused
@@ -256,6 +256,7 @@ SPEC = Service(
     seal=_seal,
     unseal=_unseal,
     renew=_renew,
+    apply=redis_seed.apply,
     fill=redis_servers.fill,
     whole=redis_servers.whole,
     url=_url,

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
-from msgspec import structs
-
+from envkit import dsn
 from envkit.errors import TemplateFailed
+from envkit.model import Endpoint
 from envkit.services.resp import Connection, packed, refusals
-from envkit.services.spec import Address, Namespace
+from envkit.services.spec import Address
 
 __all__ = ["apply", "commands"]
 
@@ -48,29 +49,36 @@ def commands(text: str) -> list[list[bytes]]:
     return [words for _, words in _numbered(text, "the file of Redis commands")]
 
 
-def apply(address: Address, namespace: Namespace, text: str, name: str) -> None:
-    """Run a file of commands as whoever has a namespace.
-
-    Args:
-        address: Of the server.
-        namespace: Where.
-        text: The file's.
-        name: The file's.
+def apply(endpoint: Endpoint, path: Path, shown: str) -> None:
+    """Run a file of commands in somebody's namespace, as `Service.apply` says.
 
     Raises:
         TemplateFailed: A command was refused, was not answered, or is not written as it should be.
-        OSError: The server lets this user not in, or is gone.
+        OSError: There is no such file; or the server lets this user not in, or is gone.
     """
-    found = list(_numbered(text, name))
+    text = path.read_bytes().decode("utf-8", "surrogateescape")
+    found = list(_numbered(text, shown))
     for line, words in found:
         if words[0].lower() in _NO_PLACE or b" ".join(words[:2]).lower() == b"client reply":
-            raise _failed(name, line, words, "has no place in a file of commands")
-    own = structs.replace(address, user=namespace.user, password=namespace.password)
-    with Connection(own, _LIMIT_S) as connection:
+            raise _failed(shown, line, words, "has no place in a file of commands")
+    with Connection(_address(endpoint), _LIMIT_S) as connection:
         connection.log_in()
-        connection.call("SELECT", namespace.database)
+        connection.call("SELECT", endpoint.database)
         for begin in range(0, len(found), _BATCH):
-            _run(connection, found[begin : begin + _BATCH], name)
+            _run(connection, found[begin : begin + _BATCH], shown)
+
+
+def _address(endpoint: Endpoint) -> Address:
+    # Whether there is TLS, and what else belongs to the way there, is in the URL alone.
+    url = dsn.read(endpoint.service, endpoint.url, "the URL of the lease")
+    return Address(
+        host=url.host,
+        port=url.port,
+        user=endpoint.user,
+        password=endpoint.password,
+        tls=url.tls,
+        parameters=dict(url.parameters),
+    )
 
 
 def _run(connection: Connection, some: list[tuple[int, list[bytes]]], name: str) -> None:
@@ -108,7 +116,8 @@ def _words(line: str, where: str) -> list[bytes]:
                 hint='in "…" write \\" for a quote and \\\\ for a backslash',
             )
         plain, double, single = (
-            (found[name] or "").encode() for name in ("plain", "double", "single")
+            (found[name] or "").encode("utf-8", "surrogateescape")
+            for name in ("plain", "double", "single")
         )
         words.append(plain + _ESCAPE.sub(_escaped, double) + single.replace(rb"\'", b"'"))
         rest = rest[found.end() :].lstrip(_BLANKS)
