@@ -142,8 +142,9 @@ class Stock:
         Args:
             pressing: Only what brings one to the ready ones, or makes room that is needed.
         """
+        room = self._room()  # asks all stocks, this one included
         with self._guard:
-            if len(self._ready) + self._coming < min(self.wanted, self._space()):
+            if len(self._ready) + self._coming < self.wanted and room > 0:
                 self._coming += 1
                 if not self._used:
                     return self._make
@@ -156,9 +157,6 @@ class Stock:
                     doomed = pile.popleft()
                     return lambda: self._drop(doomed)
             return None
-
-    def _space(self) -> int:
-        return self._room() + len(self._ready) + self._coming
 
     def _renew(self, used: Held) -> None:
         fresh = None
