@@ -29,6 +29,7 @@ from envkit.model import (
 from envkit.services.clickhouse_copies import create, drop, seal, unseal
 from envkit.services.clickhouse_http import Rejected, query
 from envkit.services.clickhouse_renewal import renew
+from envkit.services.clickhouse_statements import apply
 from envkit.services.handle import Handle, driver
 from envkit.services.spec import Address, Greeting, Namespace, Service
 from envkit.versions import numbers
@@ -264,4 +265,5 @@ SPEC = Service(
     misleading=(),
     handle=ClickHouseHandle,
     tool=_tool,
+    apply=apply,
 )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 
 from envkit.errors import TemplateFailed, TemplateShared
+from envkit.model import Endpoint
 from envkit.services.clickhouse_http import Connection, Rejected
-
-if TYPE_CHECKING:
-    from envkit.services.spec import Address
+from envkit.services.spec import address_of
 
 __all__ = ["apply", "statements"]
 
@@ -36,13 +36,13 @@ def statements(text: str) -> Iterator[str]:
     return (statement for _, statement in _numbered(text))
 
 
-def apply(address: Address, database: str, text: str) -> None:
+def apply(endpoint: Endpoint, path: Path, shown: str) -> None:
     """Run the statements of a file one after another, as in one session: ``SET`` lasts.
 
     Args:
-        address: The server.
-        database: That names without one are looked for in.
-        text: Of the file.
+        endpoint: Whose database names without one are looked for in.
+        path: Of the file.
+        shown: How to call it.
 
     Raises:
         TemplateShared: A statement changes what all databases of the server share; neither it nor
@@ -51,14 +51,15 @@ def apply(address: Address, database: str, text: str) -> None:
         OSError: The server does not answer.
     """
     session = f"envkit-{os.urandom(8).hex()}"
-    with Connection(address, _LIMIT_S) as connection:
+    text = path.read_text(encoding="utf-8")
+    with Connection(address_of(endpoint), _LIMIT_S) as connection:
         for line, statement in _numbered(text):
-            _refuse_shared(line, statement)
+            _refuse_shared(f"{shown}, line {line}", statement)
             try:
-                connection.query(statement, database=database, session_id=session)
+                connection.query(statement, database=endpoint.database, session_id=session)
             except Rejected as error:
                 raise TemplateFailed(
-                    f"ClickHouse refused the statement in line {line}: {_short(statement)}",
+                    f"{shown}, line {line}: ClickHouse refused {_short(statement)}",
                     detail=str(error),
                 ) from None
 
@@ -104,7 +105,7 @@ def _with_rows(sql: bytes, start: int, end: int, following: int) -> tuple[int, i
     return gap, gap
 
 
-def _refuse_shared(line: int, statement: str) -> None:
+def _refuse_shared(place: str, statement: str) -> None:
     from envkit.chdb_server.sqltext import parse
 
     words = parse(statement.encode()).words
@@ -113,7 +114,7 @@ def _refuse_shared(line: int, statement: str) -> None:
     if verb not in ("USE", "GRANT", "REVOKE") and not (verb in _CHANGES and what in _SHARED):
         return
     raise TemplateShared(
-        f"the statement in line {line} is about more than its own database: {_short(statement)}",
+        f"{place} is about more than its own database: {_short(statement)}",
         hint="leave it out: the database is there, and names without one are looked for in it"
         if verb == "USE" or what == "DATABASE"
         else "leave it out of the template, or do it in the test that needs it",
