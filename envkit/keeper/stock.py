@@ -85,6 +85,8 @@ class Stock:
     def warm(self, count: int) -> None:
         """Have this many ready from now on."""
         with self._guard:
+            if self._closed:
+                return
             self.wanted = max(self.wanted, min(count, _MOST))
             self._growing = True
         self._crew.call(self)
@@ -112,6 +114,7 @@ class Stock:
         """Take nothing more in, and drop what is there."""
         with self._guard:
             self._closed = True
+            self._growing = False
             self.wanted = 0
             self._doomed += [*self._ready, *self._used]
             self._ready.clear()
