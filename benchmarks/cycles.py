@@ -146,17 +146,22 @@ class Envkit:
         begun = time.monotonic()
         lease = self._client.take(self._wants)
         handed = since(begun)
+        took = {"hand-out": handed}
         asks = {"redis": set_in_redis, "clickhouse": ask_clickhouse}
+        asking = time.monotonic()
         with psycopg.connect(lease.endpoints["postgres"].url) as connection:
             ask_postgres(connection, self._job.tables)
+            took["postgres"] = since(asking)
             for service in self._job.services:
                 if service != "postgres":
+                    asking = time.monotonic()
                     asks[service](lease.endpoints[service].url)
-            answered = since(begun)
+                    took[service] = since(asking)
+            took["answers"] = since(begun)
             work(connection, self._job)
         releasing = time.monotonic()
         self._client.release(lease.id)
-        return {"hand-out": handed, "answers": answered, "removal": since(releasing)}
+        return took | {"removal": since(releasing)}
 
     def close(self) -> None:
         self._client.close()
@@ -176,11 +181,9 @@ class PytestPostgresql:
 
         assert job.server is not None
         self._job = job
-        executor = NoopExecutor(
-            **msgspec.structs.asdict(job.server), dbname=f"tests_{job.number}", options=""
-        )
+        executor = NoopExecutor(**_libpq(job.server), dbname=f"tests_{job.number}", options="")
         self._janitor = partial(
-            DatabaseJanitor, **msgspec.structs.asdict(job.server), maintenance_dbname="postgres"
+            DatabaseJanitor, **_libpq(job.server), maintenance_dbname="postgres"
         )
         self._names = {"dbname": executor.dbname, "template_dbname": executor.template_dbname}
         self._stack = ExitStack()

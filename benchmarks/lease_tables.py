@@ -127,6 +127,11 @@ def _leases(result: dict[str, Any]) -> None:
             f"{label:<14}{'':8}{_three(samples['hand-out'])}{'':8}{_three(samples['answers'])}"
             f"{percentile(turn, 50):>14.2f}{percentile(turn, 95):>8.2f}"
         )
+    parts = ("hand-out", "postgres", "redis", "clickhouse")
+    for row in result["latency"]:
+        if row["tables"] == BUDGET_TABLES:
+            said = [f"{part} {percentile(row['samples'][part], 50):.1f}" for part in parts]
+            print(f"  {BUDGET_TABLES} tables, {row['work']}, parts at p50: {', '.join(said)}")
 
 
 def _without_pool(rows: _Rows) -> None:

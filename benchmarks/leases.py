@@ -17,7 +17,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
@@ -131,12 +131,13 @@ class Benchmark:
         warm = Keeper(self._ground, "warm", self._extent.tables, 4)
         with warm.client:
             server = self._up(warm)
-            for name, step in {
+            steps: dict[str, Callable[[], list[dict[str, Any]]]] = {
                 "latency": lambda: self._latency(warm),
                 "turn_around": lambda: self._turn_around(warm),
                 "peers": lambda: self._latency_of_peers(warm, server),
                 "rates": lambda: self._rates(warm, server),
-            }.items():
+            }
+            for name, step in steps.items():
                 self._say(name)
                 self.result[name] = step()
         self._say("without a pool")
@@ -254,6 +255,7 @@ class Benchmark:
             keeper.settled()
             begun = time.monotonic()
             for process in processes:
+                assert process.stdin is not None
                 process.stdin.write("go\n")
                 process.stdin.flush()
             clients = [json.loads(_said(process)) for process in processes]
