@@ -185,7 +185,8 @@ class PytestPostgresql:
         self._janitor = partial(
             DatabaseJanitor, **_libpq(job.server), maintenance_dbname="postgres"
         )
-        self._names = {"dbname": executor.dbname, "template_dbname": executor.template_dbname}
+        names = {"dbname": executor.dbname, "template_dbname": executor.template_dbname}
+        self._names: dict[str, Any] = names
         self._stack = ExitStack()
         template = self._janitor(dbname=executor.template_dbname, as_template=True)
         self._stack.enter_context(template)
