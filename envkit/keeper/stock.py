@@ -78,6 +78,7 @@ class Stock:
         self._doomed: deque[Held] = deque()  # to be dropped
         self._coming = 0
         self._going = 0
+        self._out = 0
         self._growing = False
         self._closed = False
         self._guard = threading.Lock()
@@ -100,7 +101,7 @@ class Stock:
                     break
             else:
                 return None
-        return self._out(held)
+        return self._handed(held)
 
     def new(self) -> Held:
         """One that is made now; raises what went wrong."""
@@ -108,7 +109,7 @@ class Stock:
             if self._growing:
                 # Whoever waits shows that there were too few.
                 self.wanted = min(self.wanted + 1, _MOST)
-        return self._out(self.source.make(_name(), self.sealed))
+        return self._handed(self.source.make(_name(), self.sealed))
 
     def close(self) -> None:
         """Take nothing more in, and drop what is there."""
@@ -132,18 +133,29 @@ class Stock:
         """How many are ready, and how many the crew has yet to make, to renew or to remove."""
         with self._guard:
             ready = len(self._ready)
-            missing = max(0, self.wanted - ready - self._coming)
+            missing = max(0, self._new_ones - ready - self._coming)
             work = self._coming + self._going + len(self._doomed)
             return ready, work + max(missing, len(self._used))
 
-    def _out(self, held: Held) -> Held:
+    @property
+    def _new_ones(self) -> int:
+        """Up to how many ready ones more are made.
+
+        Those that somebody has will be back, and to renew one takes less than to make one: so one
+        that is taken is not replaced at once, unless half of them are.
+        """
+        return max(self.wanted - self._out, (self.wanted + 1) // 2)
+
+    def _handed(self, held: Held) -> Held:
         with self._guard:
             self.taken += 1
+            self._out += 1
         self._crew.call(self)
         return msgspec.structs.replace(held, give_back=lambda: self._back(held))
 
     def _back(self, held: Held) -> None:
         with self._guard:
+            self._out -= 1
             (self._doomed if self._closed else self._used).append(held)
         self._crew.call(self)
 
@@ -157,7 +169,8 @@ class Stock:
         """
         room = self._room()  # asks all stocks, this one included
         with self._guard:
-            if len(self._ready) + self._coming < self.wanted and room > 0:
+            ready = len(self._ready) + self._coming
+            if ready < (self.wanted if self._used else self._new_ones) and room > 0:
                 self._coming += 1
                 if not self._used:
                     return self._make
