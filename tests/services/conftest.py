@@ -21,9 +21,7 @@ OWNER = Owner.this_process().text
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
     """The server, as one of our own: nothing of others is in it."""
     with run_clickhouse(tmp_path_factory.mktemp("clickhouse")) as running:
-        yield Address(
-            host=running.host, port=running.port, user="boss", password=running.password
-        )
+        yield Address(host=running.host, port=running.port, user="boss", password=running.password)
 
 
 @pytest.fixture
@@ -43,9 +41,7 @@ def make(server: Address) -> Iterator[Callable[..., Namespace]]:
 
 
 @pytest.fixture
-def sealed(
-    server: Address, make: Callable[..., Namespace]
-) -> Iterator[Callable[[str], Sealed]]:
+def sealed(server: Address, make: Callable[..., Namespace]) -> Iterator[Callable[[str], Sealed]]:
     """A function that makes a template of statements; all are removed at the end."""
     from envkit.services.clickhouse_statements import apply
 
