@@ -43,13 +43,13 @@ def make(server: Address) -> Iterator[Callable[..., Namespace]]:
 @pytest.fixture
 def sealed(server: Address, make: Callable[..., Namespace]) -> Iterator[Callable[[str], Sealed]]:
     """A function that makes a template of statements; all are removed at the end."""
-    from envkit.services.clickhouse_statements import apply
+    from envkit.services.clickhouse_statements import run
 
     made: list[Sealed] = []
 
     def seal(text: str) -> Sealed:
         namespace = make()
-        apply(server, namespace.database, text.replace("{db}", namespace.database))
+        run(server, namespace.database, text.replace("{db}", namespace.database), "tables.sql")
         made.append(SPEC.seal(server, namespace))
         return made[-1]
 
