@@ -166,7 +166,7 @@ def test_shown_values_fit_on_one_printable_line(value: Any) -> None:
         (
             "[tool.envkit.redis]\nsuperuser = true",
             "pyproject.toml:3: tool.envkit.redis has no key 'superuser'",
-            "'superuser' belongs into [tool.envkit.postgres]. Known keys: version, settings, migrate, ",
+            "'superuser' belongs into [tool.envkit.postgres]. Known keys: version, settings, ",
         ),
         (
             "backend = { postgress = 'docker' }",
