@@ -67,7 +67,7 @@ def state(own: Own, *scripts: str) -> dict[str, Any]:
     digests = [hashlib.sha1(script.encode()).hexdigest() for script in scripts]
     shown: dict[str, Any] = {
         "config": config,
-        "users": [re.sub("#[0-9a-f]{64}", "#", line) for line in client.acl_list()],
+        "users": [re.sub("#[0-9a-f]{64}", "#", str(line)) for line in client.acl_list()],
         "functions": client.function_list(),
         "scripts": client.script_exists(*digests) if digests else [],
         "slow": client.slowlog_len(),
