@@ -12,11 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from envkit import dsn
 from envkit.errors import TemplateFailed
 from envkit.model import Endpoint
 from envkit.services.resp import Connection, packed, refusals
-from envkit.services.spec import Address
+from envkit.services.spec import address_of
 
 __all__ = ["apply", "commands"]
 
@@ -61,24 +60,11 @@ def apply(endpoint: Endpoint, path: Path, shown: str) -> None:
     for line, words in found:
         if words[0].lower() in _NO_PLACE or b" ".join(words[:2]).lower() == b"client reply":
             raise _failed(shown, line, words, "has no place in a file of commands")
-    with Connection(_address(endpoint), _LIMIT_S) as connection:
+    with Connection(address_of(endpoint), _LIMIT_S) as connection:
         connection.log_in()
         connection.call("SELECT", endpoint.database)
         for begin in range(0, len(found), _BATCH):
             _run(connection, found[begin : begin + _BATCH], shown)
-
-
-def _address(endpoint: Endpoint) -> Address:
-    # Whether there is TLS, and what else belongs to the way there, is in the URL alone.
-    url = dsn.read(endpoint.service, endpoint.url, "the URL of the lease")
-    return Address(
-        host=url.host,
-        port=url.port,
-        user=endpoint.user,
-        password=endpoint.password,
-        tls=url.tls,
-        parameters=dict(url.parameters),
-    )
 
 
 def _run(connection: Connection, some: list[tuple[int, list[bytes]]], name: str) -> None:
