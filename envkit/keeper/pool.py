@@ -64,7 +64,13 @@ def _is_spent(future: Future[Up]) -> bool:
 
 
 class Servers(Source, Protocol):
-    """A source, and the servers behind it."""
+    """A source, and the servers behind it.
+
+    Attributes:
+        one: Whether all namespaces and templates lie in one server, and are gone with it.
+    """
+
+    one: bool
 
     def ready(self) -> Up:
         """A server that answers, brought up if need be; raises what went wrong with it."""
@@ -87,6 +93,8 @@ class Servers(Source, Protocol):
 
 class SharedSource:
     """One server; a lease is a namespace in it."""
+
+    one = True
 
     def __init__(
         self, spec: Service, settings: ServiceSettings, start: Callable[[], Up], owner: Owner
@@ -162,6 +170,8 @@ class SharedSource:
 
 class OwnSource:
     """A server for each lease."""
+
+    one = False
 
     def __init__(
         self,
@@ -275,7 +285,8 @@ class Pool:
         """A server that answers, brought up if need be; raises what went wrong with it."""
         up = self.source.ready()
         with self._guard:
-            if self._up is not None and not self._up.alive and up is not self._up:
+            before = self._up
+            if self.source.one and before and before is not up and not before.alive:
                 # All that was on it is gone with it.
                 self._templates = self._new_templates()
                 for stock in self._stocks.values():
@@ -288,6 +299,11 @@ class Pool:
     def servers(self) -> list[Up]:
         """Those that answer now."""
         return self.source.servers()
+
+    def counts(self) -> tuple[int, int]:
+        """How many namespaces are ready, and how many are yet to be made, renewed or removed."""
+        counts = [stock.counts for stock in list(self._stocks.values())]
+        return sum(ready for ready, _ in counts), sum(work for _, work in counts)
 
     def ready_one(self, key: str) -> Held | None:
         """A namespace that nobody else has, if one is there already."""
