@@ -93,9 +93,14 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
         if "ENVKIT_EXPORT_ENV" not in os.environ:
             return
     options = early_config.known_args_namespace  # `option` is filled in later
-    if options.help or options.version or options.collectonly or options.showfixtures:
+    if options.help or options.version:
         return
-    _run(early_config, options).export_environment()
+    # Where nothing is to run the project's modules are imported all the same.
+    _run(early_config, options).export_environment(pretended=_runs_nothing(options))
+
+
+def _runs_nothing(options: argparse.Namespace) -> bool:
+    return bool(options.collectonly or options.showfixtures or options.show_fixtures_per_test)
 
 
 # -- the life of a run ----------------------------------------------------------------------------
@@ -147,7 +152,7 @@ def _needs(item: pytest.Item) -> list[Need]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Start what the selected tests need; nothing if no test needs a service."""
-    if session.config.option.collectonly:
+    if _runs_nothing(session.config.option):
         return
     needed: Counter[Need] = Counter()
     for item in session.items:

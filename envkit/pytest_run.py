@@ -21,7 +21,7 @@ from envkit.pytest_needs import Need
 from envkit.redact import conceal, conceal_later, one_line, printable, redacted
 from envkit.secrets import for_one_test, values_to_conceal
 from envkit.templates import Templates
-from envkit.variables import ADMIN_URLS, misleading
+from envkit.variables import ADMIN_URLS, environment_to_nowhere, misleading
 
 __all__ = [
     "Run",
@@ -208,9 +208,19 @@ class Run:
         except EnvkitError as error:
             self.failure = error
 
-    def export_environment(self) -> None:
-        """Take a lease for the whole run and put it into ``os.environ``, if so configured."""
+    def export_environment(self, *, pretended: bool) -> None:
+        """Take a lease for the whole run and put it into ``os.environ``, if so configured.
+
+        Args:
+            pretended: Start nothing: variables that are not set lead nowhere.
+        """
         if not self.settings.export_env or self._mode == "off":
+            return
+        if pretended:
+            nowhere = environment_to_nowhere(self.settings)
+            unset = {name: value for name, value in nowhere.items() if name not in os.environ}
+            self._exported.callback(_restore, dict.fromkeys(unset))
+            os.environ.update(unset)
             return
         try:
             self._statuses = self._connected().start(_sorted(self.services))

@@ -175,6 +175,36 @@ def test_export_env_starts_nothing_for_help(suite: pytest.Pytester) -> None:
     assert envkit(suite, "down").stderr.str() == "nothing was running"
 
 
+@pytest.mark.parametrize("argument", ["--collect-only", "--fixtures", "--fixtures-per-test"])
+def test_export_env_has_something_to_read_at_import_where_no_test_is_run(
+    suite: pytest.Pytester, argument: str
+) -> None:
+    suite.makefile(
+        ".toml",
+        envkit='export_env = true\nlinger = "20s"\nenv = { DB_PORT = "postgres.port" }',
+    )
+    suite.makeconftest(
+        """
+        import os
+        PORT = int(os.environ["DB_PORT"])
+        URLS = [os.environ[f"{name}_URL"] for name in ("DATABASE", "REDIS", "CLICKHOUSE")]
+        """
+    )
+    suite.makepyfile("def test(real_redis): pass")
+    assert run(suite, argument).ret == 0
+    assert envkit(suite, "down").stderr.str() == "nothing was running"
+
+
+def test_export_env_leaves_what_is_set_where_no_test_is_run(
+    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite.makefile(".toml", envkit='services = ["redis"]\nexport_env = true')
+    monkeypatch.setenv("REDIS_URL", "redis://mine")
+    suite.makeconftest("import os\nassert os.environ['REDIS_URL'] == 'redis://mine'")
+    suite.makepyfile("def test(real_redis): pass")
+    assert run(suite, "--collect-only").ret == 0
+
+
 def test_fixture_of_the_project_under_one_of_our_names_starts_nothing(
     suite: pytest.Pytester,
 ) -> None:
