@@ -65,7 +65,7 @@ def fill(server: Address, *databases: int) -> None:
 
 
 def create(server: Address, name: str = "lease_1") -> Namespace:
-    return SPEC.create(server, name, ServiceSettings(), OWNER)
+    return SPEC.create(server, name, ServiceSettings(), OWNER, None)
 
 
 def test_the_one_empty_database_is_found(server: Address) -> None:

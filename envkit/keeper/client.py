@@ -97,8 +97,7 @@ class Client:
             StartError: One could not be started.
             KeeperLost: The keeper died meanwhile.
         """
-        wants = [one if isinstance(one, Want) else Want(service=one) for one in services]
-        rows = self._call(protocol.Start(wants=tuple(wants)), on_event)
+        rows = self._call(protocol.Start(wants=_wants(services)), on_event)
         return msgspec.convert(rows, list[ServiceStatus])
 
     def prepare(self, want: Want, *, name: str, run: str, work: Groundwork) -> Endpoint | None:
@@ -139,8 +138,11 @@ class Client:
         """
         self._call(protocol.Warm(wants=tuple(wants), count=count))
 
-    def take(self, wants: Sequence[Want]) -> Lease:
+    def take(self, services: Sequence[ServiceName | Want]) -> Lease:
         """Isolated namespaces of this client's own, until `release` or the client's end.
+
+        Args:
+            services: Which; empty ones, or as somebody wants them.
 
         Raises:
             UnavailableError, StartError: As `start`.
@@ -149,7 +151,7 @@ class Client:
             TemplateAbsent: A template has to be prepared first.
             KeeperLost: The keeper died meanwhile.
         """
-        return msgspec.convert(self._call(protocol.Take(wants=tuple(wants))), Lease)
+        return msgspec.convert(self._call(protocol.Take(wants=_wants(services))), Lease)
 
     def release(self, lease: str) -> None:
         """Drop a lease and all that is in it."""
@@ -159,7 +161,7 @@ class Client:
         """Leave a lease, and with it the servers, until `down`."""
         self._call(protocol.Keep(lease=lease))
 
-    def export(self, wants: Sequence[Want], lease: str = "") -> Lease:
+    def export(self, services: Sequence[ServiceName | Want], lease: str = "") -> Lease:
         """The long-lived namespaces on what is up, or the endpoints of somebody's lease.
 
         Raises:
@@ -167,7 +169,7 @@ class Client:
             TemplateAbsent: A template has to be prepared first.
             UsageError: There is no such lease.
         """
-        body = protocol.Export(wants=tuple(wants), lease=lease)
+        body = protocol.Export(wants=_wants(services), lease=lease)
         return msgspec.convert(self._call(body), Lease)
 
     def pin(self) -> None:
@@ -268,6 +270,10 @@ class Client:
     def _forked(self) -> None:
         self._shut("it belongs to the parent process")
         self._guard = threading.Lock()  # another thread of the parent may have held it
+
+
+def _wants(services: Sequence[ServiceName | Want]) -> tuple[Want, ...]:
+    return tuple(one if isinstance(one, Want) else Want(service=one) for one in services)
 
 
 _open_clients: weakref.WeakSet[Client] = weakref.WeakSet()

@@ -6,7 +6,6 @@ puts ClickHouse's HTTP interface in front of the same engine from the chdb-core 
 
 from __future__ import annotations
 
-import base64
 import json
 import signal
 from pathlib import Path
@@ -27,13 +26,15 @@ from envkit.model import (
     ServiceSettings,
     ShellTool,
 )
+from envkit.services.clickhouse_copies import create, drop, seal, unseal
+from envkit.services.clickhouse_http import Rejected, query
+from envkit.services.clickhouse_renewal import renew
+from envkit.services.clickhouse_statements import apply
 from envkit.services.handle import Handle, driver
 from envkit.services.spec import Address, Greeting, Namespace, Service
 from envkit.versions import numbers
 
 if TYPE_CHECKING:
-    from http.client import HTTPSConnection
-
     from clickhouse_connect.driver.asyncclient import AsyncClient
     from clickhouse_connect.driver.client import Client
 
@@ -167,61 +168,6 @@ def _process(settings: ServiceSettings, found: FoundProgram) -> ProcessRecipe:
     )
 
 
-class Rejected(ConnectionError):
-    """An HTTP answer that is none of success; its text is the error's.
-
-    Attributes:
-        status: Of HTTP.
-        native: Whether it is ClickHouse's own error, with a code.
-    """
-
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(text or f"HTTP {status}")
-        self.status = status
-        self.native = text.startswith("Code: ")
-
-
-def query(address: Address, limit: float, statement: str) -> str:
-    """One statement over HTTP.
-
-    Raises:
-        Rejected: An answer other than 200, with its text.
-        OSError: No connection, or no HTTP at the other end.
-    """
-    from http.client import HTTPConnection, HTTPException
-
-    credentials = f"{address.user}:{address.password}".encode()
-    token = base64.b64encode(credentials).decode()
-    connection = HTTPConnection(address.host, address.port, timeout=limit)
-    if address.tls:
-        connection = _over_tls(address, limit)
-    try:
-        connection.request("POST", "/", statement.encode(), {"Authorization": f"Basic {token}"})
-        response = connection.getresponse()
-        text = response.read().decode(errors="replace").strip()
-    except HTTPException as error:
-        if isinstance(error, ConnectionError):  # hung up without a word
-            raise
-        raise ConnectionError(f"not an HTTP answer: {error!r}") from None
-    finally:
-        connection.close()
-    if response.status != 200:
-        raise Rejected(response.status, text)
-    return text
-
-
-def _over_tls(address: Address, limit: float) -> HTTPSConnection:
-    """With the names that clickhouse-connect gives to these choices."""
-    import ssl
-    from http.client import HTTPSConnection
-
-    context = ssl.create_default_context(cafile=address.parameters.get("ca_cert"))
-    if address.parameters.get("verify", "").lower() in ("0", "false", "no", "off"):
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return HTTPSConnection(address.host, address.port, timeout=limit, context=context)
-
-
 def _warm() -> None:
     import http.client  # noqa: F401 - see `Service.warm`
 
@@ -229,20 +175,6 @@ def _warm() -> None:
 def _greet(address: Address, limit: float) -> Greeting:
     version = query(address, limit, "SELECT version()")
     return Greeting(product="ClickHouse", version=version)
-
-
-def _create(address: Address, name: str, _: ServiceSettings, owner: str) -> Namespace:
-    comment = f" COMMENT '{_quoted(owner)}'" if owner else ""
-    query(address, 60, f"CREATE DATABASE `{name}`{comment}")
-    return Namespace(user=address.user, password=address.password, database=name)
-
-
-def _quoted(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("'", "\\'")
-
-
-def _drop(address: Address, namespace: Namespace) -> None:
-    query(address, 60, f"DROP DATABASE IF EXISTS `{namespace.database}` SYNC")
 
 
 def _url(address: Address, namespace: Namespace) -> str:
@@ -322,12 +254,16 @@ SPEC = Service(
     compose=_compose,
     greet=_greet,
     warm=_warm,
-    create=_create,
-    drop=_drop,
+    create=create,
+    drop=drop,
+    seal=seal,
+    unseal=unseal,
+    renew=renew,
     whole=None,
     url=_url,
     environment=_environment,
     misleading=(),
     handle=ClickHouseHandle,
     tool=_tool,
+    apply=apply,
 )

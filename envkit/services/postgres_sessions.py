@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import hmac
 import os
+import select
 import threading
 import time
 from collections.abc import Iterator
@@ -60,8 +61,10 @@ def admin(address: Address) -> Iterator[psycopg.Connection[Any]]:
     key = (address.host, address.port, address.password)
     with _guard:
         idle = _idle.setdefault(key, [])
-        connection = idle.pop() if idle else None
-    if connection is None or connection.closed:
+        connection = None
+        while idle and connection is None:
+            connection = _alive(idle.pop())
+    if connection is None:
         connection = connected(address)
     try:
         yield connection
@@ -73,6 +76,17 @@ def admin(address: Address) -> Iterator[psycopg.Connection[Any]]:
             idle.append(connection)
             return
     connection.close()
+
+
+def _alive(connection: psycopg.Connection[Any]) -> psycopg.Connection[Any] | None:
+    """The session, unless the server has ended it: an idle one has nothing to say but that."""
+    if not connection.closed:
+        heard = select.poll()
+        heard.register(connection.fileno(), select.POLLIN)
+        if not heard.poll(0):
+            return connection
+    connection.close()
+    return None
 
 
 def forget(address: Address) -> None:

@@ -7,14 +7,12 @@ of its numbered databases, and a user that can do nothing outside of it.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import signal
 import sys
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from envkit.errors import LeaseLimit
 from envkit.model import (
     ComposeRecipe,
     ContainerRecipe,
@@ -27,15 +25,17 @@ from envkit.model import (
     ServiceSettings,
     ShellTool,
 )
+from envkit.services import redis_databases, redis_seed, redis_servers
 from envkit.services.handle import Handle, driver
+from envkit.services.redis_copies import RedisSealed
 from envkit.services.resp import Connection, Refused
-from envkit.services.spec import Address, Greeting, Namespace, Service, new_password
+from envkit.services.spec import Address, Greeting, Namespace, Sealed, Service
 
 if TYPE_CHECKING:
     import redis
     import redis.asyncio
 
-__all__ = ["BASE", "CLAIM", "SPEC", "UNSEEN", "RedisHandle", "databases", "logged_in", "release"]
+__all__ = ["SPEC", "RedisHandle"]
 
 _PLACE: dict[str, Any] = {
     "bind": "127.0.0.1",
@@ -138,141 +138,28 @@ def _greet(address: Address, limit: float) -> Greeting:
     return Greeting(product="Redis", version=info.get("redis_version", "?"))
 
 
-def _whole(address: Address) -> Namespace:
-    return Namespace(user=address.user, password=address.password, database="0")
+def _is_whole(address: Address, namespace: Namespace) -> bool:
+    """Whether a lease is a server; those that share one are users of their own there."""
+    return not address.run and namespace.user == address.user
 
 
-#: In database 0, whichever a URL names, because keepers with different URLs must see each other's:
-#: the database of that number was found empty and is in use by the owner written there.
-CLAIM = "envkit:lease:"
-#: At the end of a claim on a database that was not seen to be empty yet.
-UNSEEN = "?"
-#: Likewise: the database of that number is what somebody's URL names, so it is nobody's lease.
-BASE = "envkit:base:"
-_HOME = "0"
-_USUAL_COUNT = 16
-# What would reach beyond one database, or change the server for all. Where the server can confine
-# a user to a database itself, the last three are not needed.
-_NOT_FOR_LEASES = ("-@admin", "-flushall", "-swapdb")
-_NOT_ACROSS = ("-move", "-copy", "-select")
-# Libraries of functions and cached scripts belong to the whole server, too.
-_NOT_FOR_ALL = (
-    *(f"-function|{name}" for name in ("load", "delete", "flush", "restore", "kill")),
-    *(f"-script|{name}" for name in ("flush", "kill")),
-)
+def _seal(address: Address, namespace: Namespace) -> RedisSealed:
+    if _is_whole(address, namespace):
+        return redis_servers.seal(address, namespace)
+    return redis_databases.seal(address, namespace)
 
 
-def logged_in(address: Address) -> Connection:
-    """A connection of the keeper's own, in the database where claims are.
-
-    Raises:
-        Refused: The server lets this user not in, or not there.
-        OSError: There is no server.
-    """
-    connection = Connection(address, 10)
-    try:
-        connection.log_in()
-        connection.call("SELECT", _HOME)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+def _unseal(address: Address, sealed: Sealed) -> None:
+    if sealed.namespace is not None:  # else the content is all there is of it
+        redis_databases.drop(address, sealed.namespace)
 
 
-def databases(admin: Connection) -> list[str]:
-    """The numbers of the server's databases."""
-    try:
-        count = int(admin.call("CONFIG", "GET", "databases").split("\n")[-1])
-    except (Refused, ValueError):  # not everybody's user may ask: then what every server has
-        count = _USUAL_COUNT
-    return [str(number) for number in range(count)]
-
-
-def _create(address: Address, name: str, _: ServiceSettings, owner: str) -> Namespace:
-    password = new_password()
-    with logged_in(address) as admin:
-        taken = (_HOME, address.database)
-        numbers = [number for number in databases(admin) if number not in taken]
-        # From a place of chance, or many at once would all go through the same ones in use.
-        begin = int.from_bytes(os.urandom(2)) % max(1, len(numbers))
-        for number in numbers[begin:] + numbers[:begin]:
-            if not _claimed(admin, number, owner):
-                continue
-            try:
-                if _confined(admin, name, password, number):
-                    return Namespace(user=name, password=password, database=number)
-                if address.run:  # users are not ours to make there: then with the one we have
-                    return Namespace(user=address.user, password=address.password, database=number)
-                raise ConnectionError("the server makes no users (ACL SETUSER)")
-            except BaseException:
-                _unclaim(admin, number)
-                raise
-    raise LeaseLimit(
-        f"all {len(numbers)} databases of the Redis server at {address.url_host} are "
-        "in use or not empty",
-        hint="fewer tests at once, or more with: databases = 256 in the server's configuration"
-        + ("; or what dead runs left: envkit prune" if address.run else ""),
-    )
-
-
-def _claimed(admin: Connection, number: str, owner: str) -> bool:
-    """Take a database that nobody has and nothing is in."""
-    if admin.call("EXISTS", BASE + number) != "0":
-        return False
-    # Marked until the database was seen to be empty: whoever clears up after a death in between
-    # must not empty what was not.
-    if admin.call("SET", CLAIM + number, owner + UNSEEN, "NX") != "OK":
-        return False
-    try:
-        admin.call("SELECT", number)
-        empty = admin.call("DBSIZE") == "0"
-    except Refused:  # there are fewer, or it is not for this user
-        empty = False
-    admin.call("SELECT", _HOME)
-    if not empty:
-        _unclaim(admin, number)
-        return False
-    return admin.call("SET", CLAIM + number, owner, "XX") == "OK"
-
-
-def _unclaim(admin: Connection, number: str) -> None:
-    admin.call("SELECT", _HOME)
-    admin.call("DEL", CLAIM + number)
-
-
-def _confined(admin: Connection, name: str, password: str, number: str) -> bool:
-    """Make a user for one database; False where there are no users to be made.
-
-    https://redis.io/docs/latest/commands/acl-setuser/
-    """
-    digest = hashlib.sha256(password.encode()).hexdigest()
-    common = ("reset", "on", f"#{digest}", "~*", "+@all", *_NOT_FOR_LEASES)
-    ways = (
-        ("&*", *_NOT_FOR_ALL, f"db={number}"),  # Valkey 9.1 and later
-        ("&*", *_NOT_FOR_ALL, *_NOT_ACROSS, f"+select|{number}"),
-        ("&*", *_NOT_ACROSS, f"+select|{number}"),  # before 7 there were no functions
-        (*_NOT_ACROSS, f"+select|{number}"),  # before 6.2 channels were everybody's
-    )
-    for way in ways:
-        with contextlib.suppress(Refused):
-            admin.call("ACL", "SETUSER", name, *common, *way)
-            return True
-    return False
-
-
-def _drop(address: Address, namespace: Namespace) -> None:
-    with logged_in(address) as admin:
-        if namespace.user != address.user:
-            admin.call("ACL", "DELUSER", namespace.user)  # closes its connections, too
-        release(admin, namespace.database)
-
-
-def release(admin: Connection, number: str) -> None:
-    """Let go of a database that we have claimed; emptied, if it was empty before."""
-    if not admin.call("GET", CLAIM + number).endswith(UNSEEN):
-        admin.call("SELECT", number)
-        admin.call("FLUSHDB")
-    _unclaim(admin, number)
+def _renew(
+    address: Address, namespace: Namespace, name: str, sealed: Sealed | None
+) -> Namespace | None:
+    if _is_whole(address, namespace):
+        return redis_servers.renew(address, namespace, sealed)
+    return redis_databases.renew(address, namespace, name, sealed)
 
 
 def _url(address: Address, namespace: Namespace) -> str:
@@ -364,9 +251,14 @@ SPEC = Service(
     compose=_compose,
     greet=_greet,
     warm=lambda: None,  # it speaks over plain sockets
-    create=_create,
-    drop=_drop,
-    whole=_whole,
+    create=redis_databases.create,
+    drop=redis_databases.drop,
+    seal=_seal,
+    unseal=_unseal,
+    renew=_renew,
+    apply=redis_seed.apply,
+    fill=redis_servers.fill,
+    whole=redis_servers.whole,
     url=_url,
     environment=_environment,
     misleading=(),

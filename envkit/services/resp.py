@@ -6,20 +6,45 @@ redis-py takes 100 ms to import, and the keeper needs nothing else of it.
 from __future__ import annotations
 
 import socket
-from typing import Final
+from collections.abc import Iterable, Iterator
+from typing import Final, TypeAlias, Union
 
 from envkit.services.spec import Address
 
-__all__ = ["Connection", "Refused"]
+__all__ = ["Answer", "Connection", "Refused", "packed", "refusals"]
 
-# What is asked for here is answered in some kilobytes; more is none of Redis' answers.
+# What `call` asks for is answered in some kilobytes; more is none of Redis' answers.
 _LONGEST_LINE: Final = 1 << 16
 _LARGEST: Final = 1 << 24
+# A value may be as large as this (proto-max-bulk-len), and `answers` reads values.
+_LARGEST_VALUE: Final = 1 << 29
 _DEEPEST: Final = 8
 
 
 class Refused(ConnectionError):
     """The server answered with an error; its words are this one's."""
+
+
+#: As it came: nil is None, numbers are bytes as all else, errors are values.
+Answer: TypeAlias = Union[bytes, Refused, list["Answer"], None]  # noqa: UP007 - names itself
+
+
+def packed(words: Iterable[bytes | str]) -> bytes:
+    """A command as it is sent."""
+    parts = []
+    for word in words:
+        data = word.encode() if isinstance(word, str) else word
+        parts.append(b"$%d\r\n%b\r\n" % (len(data), data))
+    return b"*%d\r\n%b" % (len(parts), b"".join(parts))
+
+
+def refusals(answer: Answer) -> Iterator[Refused]:
+    """The errors in an answer, which EXEC gives among others."""
+    if isinstance(answer, Refused):
+        yield answer
+    elif isinstance(answer, list):
+        for one in answer:
+            yield from refusals(one)
 
 
 class Connection:
@@ -67,33 +92,80 @@ class Connection:
             Refused: The server's own error.
             ConnectionError: The connection is gone, or this is no Redis.
         """
-        parts = [f"*{len(words)}\r\n".encode()]
-        for word in words:
-            data = word.encode()
-            parts += [f"${len(data)}\r\n".encode(), data, b"\r\n"]
-        self._socket.sendall(b"".join(parts))
-        return self._reply()
+        self.send(packed(words))
+        return _text(self._read(_LARGEST))
 
-    def _reply(self, depth: int = 0) -> str:
+    def send(self, commands: bytes) -> None:
+        """Commands that are `packed`, one after another; somebody must take their answers."""
+        self._socket.sendall(commands)
+
+    def answers(self, count: int) -> Iterator[Answer]:
+        """To as many of the commands that were sent; errors are among them and not raised.
+
+        Raises:
+            ConnectionError: The connection is gone, or this is no Redis.
+            TimeoutError: It takes too long.
+        """
+        for _ in range(count):
+            yield self._read(_LARGEST_VALUE)
+
+    def pipeline(self, *commands: Iterable[bytes | str]) -> list[Answer]:
+        """Several commands in one go.
+
+        Raises:
+            ConnectionError: The connection is gone, or this is no Redis.
+            TimeoutError: It takes too long.
+        """
+        self.send(b"".join(map(packed, commands)))
+        return list(self.answers(len(commands)))
+
+    def transaction(self, *commands: Iterable[bytes | str]) -> list[Answer]:
+        """Several commands with nobody else's in between.
+
+        Raises:
+            Refused: One of them, or all.
+            ConnectionError: The connection is gone, or this is no Redis.
+            TimeoutError: It takes too long.
+        """
+        answers = self.pipeline(["MULTI"], *commands, ["EXEC"])
+        for error in refusals(answers):
+            raise error
+        done = answers[-1]
+        if not isinstance(done, list):
+            raise ConnectionError("EXEC was not answered with what was done")
+        return done
+
+    def _read(self, largest: int, depth: int = 0) -> Answer:
         line = self._file.readline(_LONGEST_LINE)
         if not line:
             raise ConnectionResetError("the server closed the connection")
-        kind, rest = line[:1], line[1:-2].decode(errors="replace")
+        kind, rest = line[:1], line[1:-2]
         if kind not in b"+-:$*" or not line.endswith(b"\r\n"):
             raise _unexpected(line)
-        if rest == "-1" and kind in b"$*":
-            return ""
-        if kind in b"$*" and not (rest.isdecimal() and int(rest) <= _LARGEST):
+        if kind in b"+:":
+            return rest
+        if kind == b"-":
+            return Refused(rest.decode(errors="replace"))
+        if rest == b"-1":
+            return None
+        if not rest.isdigit() or int(rest) > largest:
             raise _unexpected(line)
         if kind == b"$":
-            return self._file.read(int(rest) + 2)[:-2].decode(errors="replace")
-        if kind == b"*":
-            if depth == _DEEPEST:
-                raise _unexpected(line)
-            return "\n".join(self._reply(depth + 1) for _ in range(int(rest)))
-        if kind == b"-":
-            raise Refused(rest)
-        return rest
+            data = self._file.read(int(rest) + 2)
+            if len(data) != int(rest) + 2:
+                raise ConnectionResetError("the server closed the connection")
+            return data[:-2]
+        if depth == _DEEPEST:
+            raise _unexpected(line)
+        return [self._read(largest, depth + 1) for _ in range(int(rest))]
+
+
+def _text(answer: Answer) -> str:
+    if isinstance(answer, Refused):
+        raise answer
+    if isinstance(answer, list):
+        return "\n".join(map(_text, answer))
+    return (answer or b"").decode(errors="replace")
 
 
 def _unexpected(line: bytes) -> ConnectionError:

@@ -31,6 +31,7 @@ __all__ = [
     "Namespace",
     "Sealed",
     "Service",
+    "address_of",
     "new_password",
 ]
 
@@ -74,6 +75,22 @@ class Address(Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"Address({self.user}@{self.host}:{self.port})"
+
+
+def address_of(endpoint: Endpoint) -> Address:
+    """The way of whoever has a namespace, to a server that may be anybody's."""
+    from envkit import dsn  # needed where templates are made, and nowhere else
+
+    # Whether there is TLS, and what else belongs to the way there, is in the URL alone.
+    url = dsn.read(endpoint.service, endpoint.url, "the URL of the lease")
+    return Address(
+        host=url.host,
+        port=url.port,
+        user=endpoint.user,
+        password=endpoint.password,
+        tls=url.tls,
+        parameters=dict(url.parameters),
+    )
 
 
 class Greeting(Struct, frozen=True, kw_only=True):

@@ -47,7 +47,7 @@ def abroad(
     settings = Settings().of(service)
     name = f"{address.prefix}lease_1_abcdef"
     try:
-        yield address, kind.create(address, name, settings, owner.text)
+        yield address, kind.create(address, name, settings, owner.text, None)
     finally:
         kind.clear(address, owner.run)
 

@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from envkit.export.compose import render
-from envkit.model import SERVICES, ServiceName, ServiceSettings, Settings
+from envkit.model import SERVICES, RedisSettings, ServiceName, Settings
 from tests.compose.stack import Stack, answer, compose
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def reload(client: Any) -> None:
 def test_redis_is_not_ready_while_it_loads_its_data(
     stack: Stack, engine: docker.DockerClient
 ) -> None:
-    stack.write(Settings(redis=ServiceSettings(settings={"enable-debug-command": "yes"})))
+    stack.write(Settings(redis=RedisSettings(settings={"enable-debug-command": "yes"})))
     stack.run("up", "--wait", "redis")
     container = stack.container(engine, "redis")
     check = container.attrs["Config"]["Healthcheck"]["Test"][1]

@@ -18,6 +18,7 @@ from envkit.model import (
     AttachSettings,
     DockerSettings,
     PostgresSettings,
+    RedisSettings,
     ServiceSettings,
     Settings,
 )
@@ -77,7 +78,7 @@ def test_every_name_of_the_environment_is_read(tmp_path: Path) -> None:
         docker=DockerSettings(pull="always", registry="mirror.example", reaper="ryuk"),
         attach=AttachSettings(allow=("db.example", "*.test/app")),
         postgres=PostgresSettings(version="17", superuser=True, **further("postgres")),
-        redis=ServiceSettings(version="8", **further("redis")),
+        redis=RedisSettings(version="8", **further("redis")),
         clickhouse=ServiceSettings(version="25.8", **further("clickhouse")),
     )
     assert set(environ) == set(ENVIRONMENT) == set(config.origins.values()) - {"default"}

@@ -12,6 +12,7 @@ from envkit.model import (
     AttachSettings,
     DockerSettings,
     PostgresSettings,
+    RedisSettings,
     ServiceSettings,
     Settings,
 )
@@ -61,7 +62,7 @@ def test_every_key_of_settings_can_be_configured(tmp_path: Path) -> None:
             memory="512m",
             shm_size="256m",
         ),
-        redis=ServiceSettings(
+        redis=RedisSettings(
             version="8.2",
             settings={"appendonly": False},
             url="redis://cache/1",

@@ -129,6 +129,8 @@ ATTACHMENT = Attachment(
     announce=_announce,
     create=SPEC.create,
     drop=SPEC.drop,
+    seal=SPEC.seal,
+    unseal=SPEC.unseal,
     traces=_traces,
     clear=_clear,
 )

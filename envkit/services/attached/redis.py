@@ -16,9 +16,10 @@ from envkit.errors import AttachUnsuitable
 from envkit.model import ServiceSettings
 from envkit.owner import Owner
 from envkit.services.attached.spec import Attachment, Presence, Trace
-from envkit.services.redis import BASE, CLAIM, SPEC, UNSEEN, databases, logged_in, release
+from envkit.services.redis import SPEC
+from envkit.services.redis_databases import BASE, CLAIM, UNSEEN, databases, logged_in, release
 from envkit.services.resp import Connection, Refused
-from envkit.services.spec import Address, Greeting, Namespace
+from envkit.services.spec import Address, Greeting, Namespace, Sealed
 from envkit.versions import numbers
 from envkit.wait import Trouble
 
@@ -163,6 +164,11 @@ def _drop(address: Address, namespace: Namespace) -> None:
             release(admin, namespace.database)
 
 
+def _unseal(address: Address, sealed: Sealed) -> None:
+    if sealed.namespace is not None:
+        _drop(address, sealed.namespace)
+
+
 def _claims(admin: Connection) -> dict[str, Owner]:
     """Number to owner; claims that say nothing of an owner are nobody's business."""
     found: dict[str, Owner] = {}
@@ -225,6 +231,8 @@ ATTACHMENT = Attachment(
     announce=_Alive,
     create=SPEC.create,
     drop=_drop,
+    seal=SPEC.seal,
+    unseal=_unseal,
     traces=_traces,
     clear=_clear,
 )

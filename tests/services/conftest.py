@@ -1,0 +1,69 @@
+"""A ClickHouse for this directory, and databases in it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from envkit.model import ServiceSettings
+from envkit.owner import Owner
+from envkit.services.clickhouse import SPEC, query
+from envkit.services.spec import Address, Namespace, Sealed
+from tests.foreign import run_clickhouse
+
+OWNER = Owner.this_process().text
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
+    """The server, as one of our own: nothing of others is in it."""
+    with run_clickhouse(tmp_path_factory.mktemp("clickhouse")) as running:
+        yield Address(host=running.host, port=running.port, user="boss", password=running.password)
+
+
+@pytest.fixture
+def make(server: Address) -> Iterator[Callable[..., Namespace]]:
+    """A function that makes a database, empty or of a template; all are dropped at the end."""
+    made: list[Namespace] = []
+    numbers = itertools.count(1)
+
+    def create(sealed: Sealed | None = None) -> Namespace:
+        name = f"lease_{next(numbers)}_{os.urandom(6).hex()}"
+        made.append(SPEC.create(server, name, ServiceSettings(), OWNER, sealed))
+        return made[-1]
+
+    yield create
+    for namespace in made:
+        SPEC.drop(server, namespace)
+
+
+@pytest.fixture
+def sealed(server: Address, make: Callable[..., Namespace]) -> Iterator[Callable[[str], Sealed]]:
+    """A function that makes a template of statements; all are removed at the end."""
+    from envkit.services.clickhouse_statements import apply
+
+    made: list[Sealed] = []
+
+    def seal(text: str) -> Sealed:
+        namespace = make()
+        apply(server, namespace.database, text.replace("{db}", namespace.database))
+        made.append(SPEC.seal(server, namespace))
+        return made[-1]
+
+    yield seal
+    for template in made:
+        SPEC.unseal(server, template)
+
+
+@pytest.fixture
+def ask(server: Address) -> Callable[[Namespace, str], str]:
+    """A function that runs a statement in a database, with ``{db}`` for its name."""
+
+    def run(namespace: Namespace, statement: str) -> str:
+        statement = statement.replace("{db}", namespace.database)
+        return query(server, 60, statement, namespace.database)
+
+    return run
