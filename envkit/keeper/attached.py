@@ -115,6 +115,8 @@ class AttachedSource:
         announce: Tells the watchdog that there is something to clear on this server from now on.
     """
 
+    shared = True
+
     def __init__(
         self,
         spec: Service,

@@ -64,7 +64,13 @@ def _is_spent(future: Future[Up]) -> bool:
 
 
 class Servers(Source, Protocol):
-    """A source, and the servers behind it."""
+    """A source, and the servers behind it.
+
+    Attributes:
+        shared: Whether all that was made is in one server, and gone with it.
+    """
+
+    shared: bool
 
     def ready(self) -> Up:
         """A server that answers, brought up if need be; raises what went wrong with it."""
@@ -87,6 +93,8 @@ class Servers(Source, Protocol):
 
 class SharedSource:
     """One server; a lease is a namespace in it."""
+
+    shared = True
 
     def __init__(
         self, spec: Service, settings: ServiceSettings, start: Callable[[], Up], owner: Owner
@@ -162,6 +170,8 @@ class SharedSource:
 
 class OwnSource:
     """A server for each lease."""
+
+    shared = False  # what fills a new server is with the keeper
 
     def __init__(
         self,
@@ -268,6 +278,8 @@ class Pool:
     def ready(self) -> Up:
         """A server that answers, brought up if need be; raises what went wrong with it."""
         up = self.source.ready()
+        if not self.source.shared:
+            return up
         with self._guard:
             if self._up is not None and not self._up.alive and up is not self._up:
                 # All that was on it is gone with it.
