@@ -19,4 +19,5 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 INSTALLED_APPS = ["django.contrib.contenttypes", "guestbook"]
 ROOT_URLCONF = "config.urls"
 SECRET_KEY = os.environ.get("SECRET_KEY", "for tests only")
+TEST_RUNNER = "config.runner.RunnerOnLease"
 USE_TZ = True

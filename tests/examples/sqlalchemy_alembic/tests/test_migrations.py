@@ -24,4 +24,6 @@ def test_last_migration_can_be_undone(isolated_env, real_postgres):
     # A copy of the template is the test's own: it may alter and drop what the migrations made.
     command.downgrade(ALEMBIC, "-1")
     with real_postgres.connect() as db:
-        assert db.execute('INSERT INTO customer (email) VALUES (%s) RETURNING id', ["a"]).fetchone() == (1,)
+        assert db.execute(
+            "INSERT INTO customer (email) VALUES (%s) RETURNING id", ["a"]
+        ).fetchone() == (1,)
