@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
@@ -163,9 +164,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what uses Postgres once for each of several configured versions."""
-    if _VERSION in metafunc.fixturenames:
-        from envkit.pytest_needs import versions_of
+    if _VERSION not in metafunc.fixturenames:
+        return
+    from envkit.pytest_needs import versions_of
 
+    with suppress(pytest.UsageError):  # told once, when all is collected
         if versions := versions_of(metafunc, _run(metafunc.config).settings):
             ids = [f"postgres-{version}" for version in versions]
             metafunc.parametrize(_VERSION, versions, indirect=True, ids=ids)

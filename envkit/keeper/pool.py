@@ -223,6 +223,12 @@ class OwnSource:
 
     def drop(self, used: Held) -> None:
         self._stop(used.up)
+        # A service that was started stays up, also if nobody has a part of it now.
+        with self._guard:
+            if self._in_use or self._spare is not None:
+                return
+            spare = self._spare = self._next()
+        spare.get()
 
     def begin(self, name: str, _: Groundwork) -> Held:
         return self.make(name, None)
