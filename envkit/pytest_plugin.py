@@ -82,22 +82,29 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, None, None]:
     """Take a lease before conftests are imported, for applications that read URLs at import."""
-    for name in ("pyproject.toml", "envkit.toml"):
-        # A look at the bytes, so that nobody else pays for reading the configuration.
-        path = early_config.rootpath / name
-        if path.is_file() and b"export_env" in path.read_bytes():
-            break
-    else:
-        if "ENVKIT_EXPORT_ENV" not in os.environ:
-            return
     options = early_config.known_args_namespace  # `option` is filled in later
-    if options.help or options.version:
+    if options.help or options.version or not _may_export(early_config):
+        yield
         return
+    run = _run(early_config, options)
     # Where nothing is to run the project's modules are imported all the same.
-    _run(early_config, options).export_environment(pretended=_runs_nothing(options))
+    run.export_environment(pretended=_runs_nothing(options))
+    try:
+        yield
+    except Exception as error:
+        run.explain(error)
+        raise
+
+
+def _may_export(early_config: pytest.Config) -> bool:
+    """A look at the bytes, so that nobody else pays for reading the configuration."""
+    if "ENVKIT_EXPORT_ENV" in os.environ:
+        return True
+    files = (early_config.rootpath / name for name in ("pyproject.toml", "envkit.toml"))
+    return any(path.is_file() and b"export_env" in path.read_bytes() for path in files)
 
 
 def _runs_nothing(options: argparse.Namespace) -> bool:

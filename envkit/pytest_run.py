@@ -33,6 +33,7 @@ __all__ = [
 
 Mode = Literal["require", "auto", "off"]
 
+_OFF = "real services are switched off (--envkit=off or USE_REAL_SERVICES=0)"
 _PYTESTS_OWN = "PYTEST_CURRENT_TEST"
 _TRUE = ("1", "true", "yes", "on", "require")
 _FALSE = ("0", "false", "no", "off")
@@ -235,6 +236,21 @@ class Run:
         else:
             self._exported.enter_context(environment_of(services))
 
+    def explain(self, error: Exception) -> None:
+        """Have an error of the project's imports say so if nothing was exported for them."""
+        if not self.settings.export_env:
+            return
+        if self._mode == "off":
+            why = _OFF
+        elif self.unavailable is not None:
+            why = _words(self.unavailable)
+        else:
+            return
+        # pytest puts what a conftest raised into an error of its own, and shows the former.
+        cause = getattr(error, "cause", None)
+        shown = cause if isinstance(cause, BaseException) else error
+        shown.add_note(f"envkit: export_env has set nothing: {why}")
+
     def close(self) -> None:
         self._exported.close()
         if self._client is not None:
@@ -275,7 +291,7 @@ class Run:
         self, stack: ExitStack, need: Need, wanted: Collection[ServiceName], whose: tuple[str, str]
     ) -> Services:
         if self._mode == "off":
-            pytest.skip("real services are switched off (--envkit=off or USE_REAL_SERVICES=0)")
+            pytest.skip(_OFF)
         if self.unavailable is not None:
             pytest.skip(_skip_words(self.unavailable))
         try:

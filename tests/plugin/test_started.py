@@ -169,6 +169,26 @@ def test_export_env_does_not_outvote_the_command_line(suite: pytest.Pytester) ->
     )
 
 
+@pytest.mark.parametrize(
+    ("backend", "option", "why"),
+    [
+        ("embedded", "--envkit=off", "real services are switched off"),
+        ("docker", "--envkit=auto", "no container engine answers at"),
+    ],
+)
+def test_error_of_a_conftest_says_why_export_env_has_set_nothing(
+    suite: pytest.Pytester, backend: str, option: str, why: str
+) -> None:
+    suite.makefile(
+        ".toml", envkit=f'services = ["redis"]\nbackend = "{backend}"\nexport_env = true'
+    )
+    suite.makeconftest("import os\nURL = os.environ['REDIS_URL']")
+    suite.makepyfile("def test(): pass")
+    run(suite, option).stderr.fnmatch_lines(
+        ["*KeyError: 'REDIS_URL'", f"*envkit: export_env has set nothing: {why}*"]
+    )
+
+
 def test_export_env_starts_nothing_for_help(suite: pytest.Pytester) -> None:
     suite.makefile(".toml", envkit='services = ["redis"]\nexport_env = true\nlinger = "20s"')
     assert run(suite, "--help").ret == 0
