@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
@@ -81,21 +82,33 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, None, None]:
     """Take a lease before conftests are imported, for applications that read URLs at import."""
-    for name in ("pyproject.toml", "envkit.toml"):
-        # A look at the bytes, so that nobody else pays for reading the configuration.
-        path = early_config.rootpath / name
-        if path.is_file() and b"export_env" in path.read_bytes():
-            break
-    else:
-        if "ENVKIT_EXPORT_ENV" not in os.environ:
-            return
     options = early_config.known_args_namespace  # `option` is filled in later
-    if options.help or options.version or options.collectonly or options.showfixtures:
+    if options.help or options.version or not _may_export(early_config):
+        yield
         return
-    _run(early_config, options).export_environment()
+    run = _run(early_config, options)
+    # Where nothing is to run the project's modules are imported all the same.
+    run.export_environment(pretended=_runs_nothing(options))
+    try:
+        yield
+    except Exception as error:
+        run.explain(error)
+        raise
+
+
+def _may_export(early_config: pytest.Config) -> bool:
+    """A look at the bytes, so that nobody else pays for reading the configuration."""
+    if "ENVKIT_EXPORT_ENV" in os.environ:
+        return True
+    files = (early_config.rootpath / name for name in ("pyproject.toml", "envkit.toml"))
+    return any(path.is_file() and b"export_env" in path.read_bytes() for path in files)
+
+
+def _runs_nothing(options: argparse.Namespace) -> bool:
+    return bool(options.collectonly or options.showfixtures or options.show_fixtures_per_test)
 
 
 # -- the life of a run ----------------------------------------------------------------------------
@@ -147,7 +160,7 @@ def _needs(item: pytest.Item) -> list[Need]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Start what the selected tests need; nothing if no test needs a service."""
-    if session.config.option.collectonly:
+    if _runs_nothing(session.config.option):
         return
     needed: Counter[Need] = Counter()
     for item in session.items:
@@ -158,9 +171,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what uses Postgres once for each of several configured versions."""
-    if _VERSION in metafunc.fixturenames:
-        from envkit.pytest_needs import versions_of
+    if _VERSION not in metafunc.fixturenames:
+        return
+    from envkit.pytest_needs import versions_of
 
+    with suppress(pytest.UsageError):  # told once, when all is collected
         if versions := versions_of(metafunc, _run(metafunc.config).settings):
             ids = [f"postgres-{version}" for version in versions]
             metafunc.parametrize(_VERSION, versions, indirect=True, ids=ids)

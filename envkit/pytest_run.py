@@ -21,7 +21,7 @@ from envkit.pytest_needs import Need
 from envkit.redact import conceal, conceal_later, one_line, printable, redacted
 from envkit.secrets import for_one_test, values_to_conceal
 from envkit.templates import Templates
-from envkit.variables import ADMIN_URLS, misleading
+from envkit.variables import ADMIN_URLS, environment_to_nowhere, misleading
 
 __all__ = [
     "Run",
@@ -33,6 +33,7 @@ __all__ = [
 
 Mode = Literal["require", "auto", "off"]
 
+_OFF = "real services are switched off (--envkit=off or USE_REAL_SERVICES=0)"
 _PYTESTS_OWN = "PYTEST_CURRENT_TEST"
 _TRUE = ("1", "true", "yes", "on", "require")
 _FALSE = ("0", "false", "no", "off")
@@ -208,9 +209,19 @@ class Run:
         except EnvkitError as error:
             self.failure = error
 
-    def export_environment(self) -> None:
-        """Take a lease for the whole run and put it into ``os.environ``, if so configured."""
+    def export_environment(self, *, pretended: bool) -> None:
+        """Take a lease for the whole run and put it into ``os.environ``, if so configured.
+
+        Args:
+            pretended: Start nothing: variables that are not set lead nowhere.
+        """
         if not self.settings.export_env or self._mode == "off":
+            return
+        if pretended:
+            nowhere = environment_to_nowhere(self.settings)
+            unset = {name: value for name, value in nowhere.items() if name not in os.environ}
+            self._exported.callback(_restore, dict.fromkeys(unset))
+            os.environ.update(unset)
             return
         try:
             self._statuses = self._connected().start(_sorted(self.services))
@@ -224,6 +235,21 @@ class Run:
             raise pytest.UsageError(_words(error)) from None
         else:
             self._exported.enter_context(environment_of(services))
+
+    def explain(self, error: Exception) -> None:
+        """Have an error of the project's imports say so if nothing was exported for them."""
+        if not self.settings.export_env:
+            return
+        if self._mode == "off":
+            why = _OFF
+        elif self.unavailable is not None:
+            why = _words(self.unavailable)
+        else:
+            return
+        # pytest puts what a conftest raised into an error of its own, and shows the former.
+        cause = getattr(error, "cause", None)
+        shown = cause if isinstance(cause, BaseException) else error
+        shown.add_note(f"envkit: export_env has set nothing: {why}")
 
     def close(self) -> None:
         self._exported.close()
@@ -265,7 +291,7 @@ class Run:
         self, stack: ExitStack, need: Need, wanted: Collection[ServiceName], whose: tuple[str, str]
     ) -> Services:
         if self._mode == "off":
-            pytest.skip("real services are switched off (--envkit=off or USE_REAL_SERVICES=0)")
+            pytest.skip(_OFF)
         if self.unavailable is not None:
             pytest.skip(_skip_words(self.unavailable))
         try:

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from envkit.backends.images import Built
     from envkit.engine.address import EngineAddress
 
+# Projects of their own, which `test_examples` runs.
+collect_ignore = ["examples"]
+
 # What would change what our programs do or how they print it.
 _NOT_FOR_TESTS = (
     *("CI", "USE_REAL_SERVICES", "GITHUB_ENV", "PYTEST_ADDOPTS"),

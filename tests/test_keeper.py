@@ -189,7 +189,7 @@ def test_client_with_another_protocol_version_is_refused(held: Client) -> None:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     sock.connect(about.socket)
     stranger = Client(sock, key=held.key)
-    with pytest.raises(UsageError, match="protocol version 1, not 99"):
+    with pytest.raises(UsageError, match="protocol version 2, not 99"):
         stranger.hello(protocol.Hello(version=99, hold=False))
     stranger.close()
 

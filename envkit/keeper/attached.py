@@ -115,7 +115,7 @@ class AttachedSource:
         announce: Tells the watchdog that there is something to clear on this server from now on.
     """
 
-    one = True
+    shared = True
 
     def __init__(
         self,

@@ -67,10 +67,10 @@ class Servers(Source, Protocol):
     """A source, and the servers behind it.
 
     Attributes:
-        one: Whether all namespaces and templates lie in one server, and are gone with it.
+        shared: Whether all that was made is in one server, and gone with it.
     """
 
-    one: bool
+    shared: bool
 
     def ready(self) -> Up:
         """A server that answers, brought up if need be; raises what went wrong with it."""
@@ -94,7 +94,7 @@ class Servers(Source, Protocol):
 class SharedSource:
     """One server; a lease is a namespace in it."""
 
-    one = True
+    shared = True
 
     def __init__(
         self, spec: Service, settings: ServiceSettings, start: Callable[[], Up], owner: Owner
@@ -171,7 +171,7 @@ class SharedSource:
 class OwnSource:
     """A server for each lease."""
 
-    one = False
+    shared = False  # what fills a new server is with the keeper
 
     def __init__(
         self,
@@ -223,6 +223,12 @@ class OwnSource:
 
     def drop(self, used: Held) -> None:
         self._stop(used.up)
+        # A service that was started stays up, also if nobody has a part of it now.
+        with self._guard:
+            if self._in_use or self._spare is not None:
+                return
+            spare = self._spare = self._next()
+        spare.get()
 
     def begin(self, name: str, _: Groundwork) -> Held:
         return self.make(name, None)
@@ -278,9 +284,11 @@ class Pool:
     def ready(self) -> Up:
         """A server that answers, brought up if need be; raises what went wrong with it."""
         up = self.source.ready()
+        if not self.source.shared:
+            return up
         with self._guard:
             before = self._up
-            if self.source.one and before and before is not up and not before.alive:
+            if before and before is not up and not before.alive:
                 # All that was on it is gone with it.
                 self._templates = self._new_templates()
                 for stock in self._stocks.values():

@@ -16,6 +16,7 @@ from typing import Protocol
 
 import msgspec
 
+from envkit.errors import LeaseLimit
 from envkit.keeper.held import Held
 from envkit.services.spec import Sealed
 from envkit.wait import Cancelled
@@ -29,6 +30,8 @@ _HANDS = 2
 _IDLE_S = 2.0
 # So many may wait to be dropped before that comes first: each takes room.
 _PILE = 24
+# So long may what is being removed take to make room for something new.
+_ROOM_S = 5.0
 # The most that growing demand can make of a stock.
 _MOST = 64
 
@@ -109,7 +112,12 @@ class Stock:
             if self._growing:
                 # Whoever waits shows that there were too few.
                 self.wanted = min(self.wanted + 1, _MOST)
-        return self._handed(self.source.make(_name(), self.sealed))
+        while True:
+            try:
+                return self._handed(self.source.make(_name(), self.sealed))
+            except LeaseLimit:
+                if not self._crew.make_room():
+                    raise
 
     def close(self) -> None:
         """Take nothing more in, and drop what is there."""
@@ -158,6 +166,18 @@ class Stock:
             self._out -= 1
             (self._doomed if self._closed else self._used).append(held)
         self._crew.call(self)
+
+    def drop_one(self) -> bool:
+        """Drop now what nobody has; False if there is none."""
+        with self._guard:
+            for pile in (self._doomed, self._used, self._ready):
+                if pile:
+                    held = pile.popleft()
+                    break
+            else:
+                return False
+        self._drop(held)
+        return True
 
     # -- what the crew does -------------------------------------------------------------------
 
@@ -239,6 +259,8 @@ class Crew:
         self._stocks: list[Stock] = []
         self._hands = 0
         self._calls = 0
+        self._working = 0
+        self._done = 0
         self._ended = False
 
     def call(self, stock: Stock) -> None:
@@ -259,6 +281,16 @@ class Crew:
             with self._guard:
                 self._hands -= 1
 
+    def make_room(self) -> bool:
+        """Remove something that nobody has, because a server is full; False if there is none."""
+        with self._guard:
+            stocks, working = list(self._stocks), self._working
+        if any(stock.drop_one() for stock in stocks):
+            return True
+        with self._guard:
+            done = self._done
+            return bool(working) and self._guard.wait_for(lambda: self._done > done, _ROOM_S)
+
     def end(self) -> None:
         """Take up nothing more."""
         with self._guard:
@@ -272,7 +304,15 @@ class Crew:
                 stocks = list(self._stocks)
             job = self._found(stocks)
             if job is not None and not self._ended:
-                job()
+                with self._guard:
+                    self._working += 1
+                try:
+                    job()
+                finally:
+                    with self._guard:
+                        self._working -= 1
+                        self._done += 1
+                        self._guard.notify_all()
                 continue
             with self._guard:
                 if self._ended or (

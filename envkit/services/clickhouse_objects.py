@@ -163,8 +163,14 @@ def settle(connection: Connection, database: str) -> None:
     with contextlib.suppress(Rejected):  # a server that has none yet, or does not know it
         connection.query("SYSTEM FLUSH ASYNC INSERT QUEUE")
     for thing in read(connection, database).values():
+        table = f"{quoted_name(database)}.{quoted_name(thing.name)}"
         if thing.engine == "Buffer":
-            connection.query(f"OPTIMIZE TABLE {quoted_name(database)}.{quoted_name(thing.name)}")
+            connection.query(f"OPTIMIZE TABLE {table}")
+        elif thing.engine == "MaterializedView" and " REFRESH " in thing.statement:
+            with contextlib.suppress(Rejected):  # its last refresh failed: it has what it has
+                connection.query(f"SYSTEM WAIT VIEW {table}")
+            with contextlib.suppress(Rejected):  # the word was the name of something
+                connection.query(f"SYSTEM STOP VIEW {table}")
 
     def done(_: float) -> None:
         waiting = rows_of(
@@ -193,5 +199,5 @@ def uses(database: str) -> str:
     name = quoted(rf"\b{re.escape(database)}\b")
     return (
         f"current_database = {quoted(database)}"
-        f" OR (match(query, {name}) AND NOT startsWith(query, 'KILL QUERY'))"
+        f" OR (match(query, {name}) AND NOT match(query, '^(KILL QUERY|DROP DATABASE) '))"
     )

@@ -133,7 +133,7 @@ def pieces(connection: Connection, database: str, found: Mapping[str, Object]) -
                 statement=_statement(thing, has_inner=table is not thing),
                 rows=f"{quoted_name(database)}.{quoted_name(table.name)}",
                 partitions=partitions.get(table.name, ()),
-                columns=columns[table.name] if table.engine in READABLE and table.rows else (),
+                columns=columns[table.name] if table.engine in READABLE and table.rows != 0 else (),
                 inner=thing.uuid if table is not thing else "",
                 alone=_is_alone(thing, database, found),
             )
@@ -195,8 +195,7 @@ def _refuse_uncopyable(thing: Object, where: str) -> None:
     known = thing.engine in HOLDS_ROWS or thing.engine in HOLDS_NOTHING
     if not known and not has_parts(thing.engine):
         raise refuse(
-            "with this engine all copies would share something outside of their databases, or envkit"
-            " does not know it",
+            "its engine is none of those that keep all they have in the database",
             "make it in the test that needs it, or use an engine that keeps its rows in the table",
         )
 

@@ -56,6 +56,7 @@ _CONF: dict[str, Any] = {
     "scram_iterations": 1,
     "password_encryption": "scram-sha-256",
     "log_line_prefix": "%m [%p] %d ",
+    "log_checkpoints": False,  # each database that is made or dropped forces one
     "log_timezone": "UTC",
     "timezone": "UTC",
     "datestyle": "iso, mdy",

@@ -23,6 +23,7 @@ from envkit.model import (
     AttachSettings,
     DockerSettings,
     PostgresSettings,
+    RedisSettings,
     ServiceSettings,
     Settings,
 )
@@ -45,8 +46,11 @@ OF_A_SERVICE: dict[str, Any] = {
     "image": st.from_regex(r"([a-z0-9]{1,9}/)?[a-z0-9]{1,9}(:[a-z0-9.]{1,9})?", fullmatch=True),
     "memory": SIZES,
     "shm_size": SIZES,
+    "pool": st.integers(0, 64),
+    "max_leases": st.integers(1, 10_000),
     "url": st.just("") | st.from_regex(r"redis://[a-z0-9:@/?%=&#\"']{1,20}", fullmatch=True),
 }
+ISOLATIONS = st.sampled_from(["auto", "server", "database"])
 SETTINGS = st.builds(
     Settings,
     services=st.sets(st.sampled_from(SERVICES), min_size=1).map(
@@ -76,8 +80,16 @@ SETTINGS = st.builds(
             tuple
         ),
     ),
-    postgres=st.builds(PostgresSettings, superuser=st.booleans(), **OF_A_SERVICE),
-    redis=st.builds(ServiceSettings, **OF_A_SERVICE),
+    postgres=st.builds(
+        PostgresSettings,
+        superuser=st.booleans(),
+        versions=st.sampled_from([(), ("18",), ("16", "18.6")]),
+        **OF_A_SERVICE,
+    ).map(
+        # The first of several is the version, unless there is one.
+        lambda table: structs.replace(table, version=table.version or [*table.versions, ""][0])
+    ),
+    redis=st.builds(RedisSettings, **(OF_A_SERVICE | {"isolation": ISOLATIONS})),
     clickhouse=st.builds(ServiceSettings, **OF_A_SERVICE),
 )
 # What follows from other things: no key of a file's.
@@ -93,7 +105,7 @@ def as_toml(value: Settings) -> str:
         tables[key] = {
             name: held
             for name, held in inner.items()
-            if held != "" and name not in DERIVED.get(key, ())
+            if held not in ("", ()) and name not in DERIVED.get(key, ())
         }
     return tomlkit.dumps({"tool": {"envkit": tables}})
 

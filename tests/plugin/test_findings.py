@@ -89,14 +89,19 @@ def test_server_that_is_gone_is_named(suite: pytest.Pytester) -> None:
 def test_what_the_server_says_of_a_lease_that_failed_is_told(suite: pytest.Pytester) -> None:
     suite.makefile(
         ".toml",
-        envkit='services = ["postgres"]\n[postgres.settings]\nmax_connections = 8\n'
-        "superuser_reserved_connections = 0",
+        envkit='services = ["postgres"]\n[postgres]\nsuperuser = true\npool = 0\n'
+        "[postgres.settings]\nmax_connections = 8\nsuperuser_reserved_connections = 0",
     )
     suite.makepyfile(
         """
         import envkit, psycopg
         tenant = envkit.lease_fixture("postgres")
         def test(real_postgres, request):
+            with real_postgres.connect() as boss:
+                boss.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE usename = 'postgres' AND backend_type = 'client backend'"
+                )
             taken = []
             try:
                 while len(taken) < 20:

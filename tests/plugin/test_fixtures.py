@@ -359,3 +359,21 @@ def test_report_of_a_failing_test_shows_no_password_of_isolated_env(
     result = run(suite)
     result.assert_outcomes(failed=1)
     assert "redis://" not in result.stdout.str().replace("redis://:***@", "")
+
+
+def test_every_redis_of_a_run_begins_with_what_the_seed_put_there(suite: pytest.Pytester) -> None:
+    suite.makefile(".toml", envkit='services = ["redis"]\n[redis]\nseed = ["seed.redis"]')
+    suite.makefile(".redis", seed="SET greeting hello")
+    passes(
+        suite,
+        """
+        import pytest
+        @pytest.mark.parametrize("n", range(3))
+        def test(real_redis, n):
+            redis = real_redis.client(decode_responses=True)
+            assert redis.keys() == ["greeting"]
+            redis.set("greeting", n)
+            redis.set("mine", n)
+        """,
+        passed=3,
+    )

@@ -169,10 +169,60 @@ def test_export_env_does_not_outvote_the_command_line(suite: pytest.Pytester) ->
     )
 
 
+@pytest.mark.parametrize(
+    ("backend", "option", "why"),
+    [
+        ("embedded", "--envkit=off", "real services are switched off"),
+        ("docker", "--envkit=auto", "no container engine answers at"),
+    ],
+)
+def test_error_of_a_conftest_says_why_export_env_has_set_nothing(
+    suite: pytest.Pytester, backend: str, option: str, why: str
+) -> None:
+    suite.makefile(
+        ".toml", envkit=f'services = ["redis"]\nbackend = "{backend}"\nexport_env = true'
+    )
+    suite.makeconftest("import os\nURL = os.environ['REDIS_URL']")
+    suite.makepyfile("def test(): pass")
+    run(suite, option).stderr.fnmatch_lines(
+        ["*KeyError: 'REDIS_URL'", f"*envkit: export_env has set nothing: {why}*"]
+    )
+
+
 def test_export_env_starts_nothing_for_help(suite: pytest.Pytester) -> None:
     suite.makefile(".toml", envkit='services = ["redis"]\nexport_env = true\nlinger = "20s"')
     assert run(suite, "--help").ret == 0
     assert envkit(suite, "down").stderr.str() == "nothing was running"
+
+
+@pytest.mark.parametrize("argument", ["--collect-only", "--fixtures", "--fixtures-per-test"])
+def test_export_env_has_something_to_read_at_import_where_no_test_is_run(
+    suite: pytest.Pytester, argument: str
+) -> None:
+    suite.makefile(
+        ".toml",
+        envkit='export_env = true\nlinger = "20s"\nenv = { DB_PORT = "postgres.port" }',
+    )
+    suite.makeconftest(
+        """
+        import os
+        PORT = int(os.environ["DB_PORT"])
+        URLS = [os.environ[f"{name}_URL"] for name in ("DATABASE", "REDIS", "CLICKHOUSE")]
+        """
+    )
+    suite.makepyfile("def test(real_redis): pass")
+    assert run(suite, argument).ret == 0
+    assert envkit(suite, "down").stderr.str() == "nothing was running"
+
+
+def test_export_env_leaves_what_is_set_where_no_test_is_run(
+    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite.makefile(".toml", envkit='services = ["redis"]\nexport_env = true')
+    monkeypatch.setenv("REDIS_URL", "redis://mine")
+    suite.makeconftest("import os\nassert os.environ['REDIS_URL'] == 'redis://mine'")
+    suite.makepyfile("def test(real_redis): pass")
+    assert run(suite, "--collect-only").ret == 0
 
 
 def test_fixture_of_the_project_under_one_of_our_names_starts_nothing(

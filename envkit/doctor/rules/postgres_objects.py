@@ -63,6 +63,14 @@ def denied(seen: Seen) -> Finding:
     making = seen.symptom.code == "PG_NO_CREATEDB" or (what and what[1] == "database")
     if making:
         statement = f"ALTER ROLE {identifier(role or 'NAME')} CREATEDB"
+        if not role:  # perhaps of a lease, where a test runner wants to make a database of its own
+            return seen.finding(
+                title="the role may not create databases",
+                cause="it was made without CREATEDB, as roles of envkit's leases are",
+                fix="have the test runner take the database that is there (pytest-django: a "
+                "django_db_setup of your own that does nothing), or allow it: superuser = true in "
+                f"[tool.envkit.postgres]; on a server of your own {statement}",
+            )
         return seen.finding(
             title=f"role {role} may not create databases".replace("role  ", "the role "),
             cause="it was made without CREATEDB, and each test gets a database of its own",

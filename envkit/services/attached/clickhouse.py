@@ -16,7 +16,8 @@ from envkit.errors import AttachUnsuitable
 from envkit.model import ServiceSettings
 from envkit.owner import Owner
 from envkit.services.attached.spec import Attachment, Presence, Trace
-from envkit.services.clickhouse import SPEC, Rejected, query
+from envkit.services.clickhouse_copies import create, drop, seal, unseal
+from envkit.services.clickhouse_http import Rejected, query
 from envkit.services.spec import Address, Greeting
 from envkit.wait import Trouble
 
@@ -127,10 +128,10 @@ ATTACHMENT = Attachment(
     trouble=_trouble,
     examine=_examine,
     announce=_announce,
-    create=SPEC.create,
-    drop=SPEC.drop,
-    seal=SPEC.seal,
-    unseal=SPEC.unseal,
+    create=create,
+    drop=drop,
+    seal=seal,
+    unseal=unseal,
     traces=_traces,
     clear=_clear,
 )

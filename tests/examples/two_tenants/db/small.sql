@@ -1,0 +1,1 @@
+INSERT INTO entry (account, amount) VALUES ('ada', 70), ('ben', 30);
