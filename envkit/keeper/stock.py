@@ -82,6 +82,7 @@ class Stock:
         self._coming = 0
         self._going = 0
         self._out = 0
+        self._most_out = 0
         self._growing = False
         self._closed = False
         self._guard = threading.Lock()
@@ -107,11 +108,19 @@ class Stock:
         return self._handed(held)
 
     def new(self) -> Held:
-        """One that is made now; raises what went wrong."""
+        """One that is made now, of a used one if there is any; raises what went wrong."""
         with self._guard:
-            if self._growing:
-                # Whoever waits shows that there were too few.
-                self.wanted = min(self.wanted + 1, _MOST)
+            used = self._used.popleft() if self._used else None
+            if used is not None:
+                self._coming += 1
+            elif self._growing and self.wanted < min(self._most_out, _MOST):
+                # Whoever waits shows that there were too few, be it for a moment; more than are
+                # in use at a time would only take room.
+                self.wanted += 1
+        if used is not None and (fresh := self._renewed(used)) is not None:
+            with self._guard:
+                self._coming -= 1
+            return self._handed(fresh)
         while True:
             try:
                 return self._handed(self.source.make(_name(), self.sealed))
@@ -158,6 +167,7 @@ class Stock:
         with self._guard:
             self.taken += 1
             self._out += 1
+            self._most_out = max(self._most_out, self._out)
         self._crew.call(self)
         return msgspec.structs.replace(held, give_back=lambda: self._back(held))
 
@@ -173,6 +183,7 @@ class Stock:
             for pile in (self._doomed, self._used, self._ready):
                 if pile:
                     held = pile.popleft()
+                    self._going += 1
                     break
             else:
                 return False
@@ -206,6 +217,12 @@ class Stock:
             return None
 
     def _renew(self, used: Held) -> None:
+        if (fresh := self._renewed(used)) is not None:
+            with self._guard:
+                self._arrived(fresh)
+
+    def _renewed(self, used: Held) -> Held | None:
+        """One as new, which is still on its way; else the used one is doomed."""
         fresh = None
         try:
             if used.up.alive:
@@ -215,10 +232,11 @@ class Stock:
         except Exception:
             traceback.print_exc()  # whatever a user has done to it: it is dropped
         finally:
-            with self._guard:
-                self._arrived(fresh)
-                if fresh is None:
+            if fresh is None:
+                with self._guard:
+                    self._coming -= 1
                     self._doomed.append(used)
+        return fresh
 
     def _make(self) -> None:
         fresh = None
