@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["admin", "connected", "end_sessions", "forget", "identifier", "literal", "verifier"]
 
-# Beside each other at most this many sessions are of use: so many namespaces are made at a time.
-_IDLE: Final = 4
+# As many as usually make or renew namespaces at a time: each worker of a test run may have to.
+_IDLE: Final = 16
 
 
 def connected(address: Address, limit: float = 10, **other: Any) -> psycopg.Connection[Any]:
