@@ -46,6 +46,7 @@ __all__ = [
 ]
 
 _GONE_S: Final = 5.0
+_LEFT_S: Final = 0.5
 
 
 class PostgresSealed(Sealed, frozen=True, kw_only=True):
@@ -121,6 +122,8 @@ def copy_settings(sealed: PostgresSealed, name: str) -> list[str]:
 def drop(address: Address, namespace: Namespace) -> None:
     """See `Service.drop`."""
     with admin(address) as connection:
+        # The server itself would look again after 100 ms whether a session that is ending is gone.
+        end_sessions(connection, namespace.database, _LEFT_S)
         connection.execute(f'DROP DATABASE IF EXISTS "{namespace.database}" WITH (FORCE)')
         connection.execute(f'DROP ROLE IF EXISTS "{namespace.user}"')
 
