@@ -56,7 +56,7 @@ def _ask_redis(url: str) -> None:
         assert client.ping()
 
 
-def _ask_clickhouse(url: str) -> None:
+def ask_clickhouse(url: str) -> None:
     from base64 import b64encode
     from http.client import HTTPConnection
     from urllib.parse import unquote, urlsplit
@@ -78,7 +78,7 @@ def _ask_clickhouse(url: str) -> None:
 _ASK: dict[str, Callable[[str], None]] = {
     "postgres": _ask_postgres,
     "redis": _ask_redis,
-    "clickhouse": _ask_clickhouse,
+    "clickhouse": ask_clickhouse,
 }
 
 

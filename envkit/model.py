@@ -124,6 +124,8 @@ class ServiceStatus(Struct, frozen=True, kw_only=True):
     Attributes:
         pid: Of a server that is a process of this machine's.
         container: Short id of the container it runs in.
+        ready: How many namespaces nobody has yet and anybody can have at once.
+        pending: How many are being made, renewed or removed for that, or wait for it.
     """
 
     service: ServiceName
@@ -138,6 +140,8 @@ class ServiceStatus(Struct, frozen=True, kw_only=True):
     container: str = ""
     started_ms: float = 0.0
     leases: int = 0
+    ready: int = 0
+    pending: int = 0
 
 
 class ServiceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

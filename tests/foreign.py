@@ -130,7 +130,11 @@ def run_postgres(
 
 @contextlib.contextmanager
 def run_redis(
-    directory: Path, *arguments: str, password: str = "r3d/s p@ss", **how: Any
+    directory: Path,
+    *arguments: str,
+    password: str = "r3d/s p@ss",
+    program: str = "",
+    **how: Any,
 ) -> Iterator[Foreign]:
     """A Valkey of the wheel's, started by hand.
 
@@ -138,21 +142,24 @@ def run_redis(
         directory: For its log and data.
         arguments: Further ones of its command line.
         password: Empty for none.
+        program: The server; the wheel's if not given.
         how: For `subprocess.Popen`.
     """
     from envkit import services
     from envkit.host import find_programs
 
-    found = find_programs(services.load("redis").programs, every=False)
-    if not found:
-        pytest.skip("no Redis here: pip install 'envkit-services[embedded]'")
+    if not program:
+        found = find_programs(services.load("redis").programs, every=False)
+        if not found:
+            pytest.skip("no Redis here: pip install 'envkit-services[embedded]'")
+        program = found[0].path
     port = _free_port()
     data = directory / f"redis-{port}"
     data.mkdir()
     secret = ("--requirepass", password) if password else ()
     server = _logged(
         directory / "redis.log",
-        [found[0].path, "--port", str(port), "--dir", str(data), "--save", "", *secret, *arguments],
+        [program, "--port", str(port), "--dir", str(data), "--save", "", *secret, *arguments],
         **how,
     )
     userinfo = f":{urllib.parse.quote(password, safe='')}@" if password else ""

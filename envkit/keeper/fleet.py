@@ -175,6 +175,7 @@ class Fleet:
             ups = pools[variant].servers()
             up = ups[0] if ups else None
             state = event["state"]
+            ready, pending = pools[variant].counts()
             if state == "ready" and up is None:
                 state = "stopped"
             rows.append(
@@ -191,6 +192,8 @@ class Fleet:
                     container=up.server.container if up else "",
                     started_ms=round(up.started_ms, 1) if up else 0.0,
                     leases=leases.on(pools[variant].servers()),
+                    ready=ready,
+                    pending=pending,
                 )
             )
         return rows

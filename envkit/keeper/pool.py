@@ -287,7 +287,8 @@ class Pool:
         if not self.source.shared:
             return up
         with self._guard:
-            if self._up is not None and not self._up.alive and up is not self._up:
+            before = self._up
+            if before and before is not up and not before.alive:
                 # All that was on it is gone with it.
                 self._templates = self._new_templates()
                 for stock in self._stocks.values():
@@ -300,6 +301,11 @@ class Pool:
     def servers(self) -> list[Up]:
         """Those that answer now."""
         return self.source.servers()
+
+    def counts(self) -> tuple[int, int]:
+        """How many namespaces are ready, and how many are yet to be made, renewed or removed."""
+        counts = [stock.counts for stock in list(self._stocks.values())]
+        return sum(ready for ready, _ in counts), sum(work for _, work in counts)
 
     def ready_one(self, key: str) -> Held | None:
         """A namespace that nobody else has, if one is there already."""

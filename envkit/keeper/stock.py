@@ -80,6 +80,8 @@ class Stock:
         self._used: deque[Held] = deque()  # perhaps to be renewed
         self._doomed: deque[Held] = deque()  # to be dropped
         self._coming = 0
+        self._going = 0
+        self._out = 0
         self._growing = False
         self._closed = False
         self._guard = threading.Lock()
@@ -87,6 +89,8 @@ class Stock:
     def warm(self, count: int) -> None:
         """Have this many ready from now on."""
         with self._guard:
+            if self._closed:
+                return
             self.wanted = max(self.wanted, min(count, _MOST))
             self._growing = True
         self._crew.call(self)
@@ -100,7 +104,7 @@ class Stock:
                     break
             else:
                 return None
-        return self._out(held)
+        return self._handed(held)
 
     def new(self) -> Held:
         """One that is made now; raises what went wrong."""
@@ -110,7 +114,7 @@ class Stock:
                 self.wanted = min(self.wanted + 1, _MOST)
         while True:
             try:
-                return self._out(self.source.make(_name(), self.sealed))
+                return self._handed(self.source.make(_name(), self.sealed))
             except LeaseLimit:
                 if not self._crew.make_room():
                     raise
@@ -119,6 +123,7 @@ class Stock:
         """Take nothing more in, and drop what is there."""
         with self._guard:
             self._closed = True
+            self._growing = False
             self.wanted = 0
             self._doomed += [*self._ready, *self._used]
             self._ready.clear()
@@ -131,14 +136,34 @@ class Stock:
         with self._guard:
             return len(self._ready) + self._coming
 
-    def _out(self, held: Held) -> Held:
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many are ready, and how many the crew has yet to make, to renew or to remove."""
+        with self._guard:
+            ready = len(self._ready)
+            missing = max(0, self._new_ones - ready - self._coming)
+            work = self._coming + self._going + len(self._doomed)
+            return ready, work + max(missing, len(self._used))
+
+    @property
+    def _new_ones(self) -> int:
+        """Up to how many ready ones more are made.
+
+        Those that somebody has will be back, and to renew one takes less than to make one: so one
+        that is taken is not replaced at once, unless half of them are.
+        """
+        return max(self.wanted - self._out, (self.wanted + 1) // 2)
+
+    def _handed(self, held: Held) -> Held:
         with self._guard:
             self.taken += 1
+            self._out += 1
         self._crew.call(self)
         return msgspec.structs.replace(held, give_back=lambda: self._back(held))
 
     def _back(self, held: Held) -> None:
         with self._guard:
+            self._out -= 1
             (self._doomed if self._closed else self._used).append(held)
         self._crew.call(self)
 
@@ -164,7 +189,8 @@ class Stock:
         """
         room = self._room()  # asks all stocks, this one included
         with self._guard:
-            if len(self._ready) + self._coming < self.wanted and room > 0:
+            ready = len(self._ready) + self._coming
+            if ready < (self.wanted if self._used else self._new_ones) and room > 0:
                 self._coming += 1
                 if not self._used:
                     return self._make
@@ -175,6 +201,7 @@ class Stock:
             for pile in (self._doomed, self._used):
                 if pile:
                     doomed = pile.popleft()
+                    self._going += 1
                     return lambda: self._drop(doomed)
             return None
 
@@ -188,10 +215,10 @@ class Stock:
         except Exception:
             traceback.print_exc()  # whatever a user has done to it: it is dropped
         finally:
-            self._arrived(fresh)
-        if fresh is None:
             with self._guard:
-                self._doomed.append(used)
+                self._arrived(fresh)
+                if fresh is None:
+                    self._doomed.append(used)
 
     def _make(self) -> None:
         fresh = None
@@ -204,22 +231,24 @@ class Stock:
             self.wanted = 0
             traceback.print_exc()
         finally:
-            self._arrived(fresh)
+            with self._guard:
+                self._arrived(fresh)
 
     def _arrived(self, fresh: Held | None) -> None:
-        with self._guard:
-            self._coming -= 1
-            if fresh is not None:
-                (self._doomed if self._closed else self._ready).append(fresh)
+        self._coming -= 1
+        if fresh is not None:
+            (self._doomed if self._closed else self._ready).append(fresh)
 
     def _drop(self, held: Held) -> None:
-        if not held.up.alive:
-            return  # what it had is gone with it
         try:
-            self.source.drop(held)
+            if held.up.alive:  # else what it had is gone with it
+                self.source.drop(held)
         except Exception:
             if held.up.alive:
                 traceback.print_exc()  # it goes with the server at the latest
+        finally:
+            with self._guard:
+                self._going -= 1
 
 
 class Crew:

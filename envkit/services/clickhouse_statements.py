@@ -10,9 +10,9 @@ from typing import Final
 from envkit.errors import TemplateFailed, TemplateShared
 from envkit.model import Endpoint
 from envkit.services.clickhouse_http import Connection, Rejected
-from envkit.services.spec import address_of
+from envkit.services.spec import Address, address_of
 
-__all__ = ["apply", "statements"]
+__all__ = ["apply", "run", "statements"]
 
 _LIMIT_S: Final = 600
 _SHORT: Final = 80
@@ -37,11 +37,23 @@ def statements(text: str) -> Iterator[str]:
 
 
 def apply(endpoint: Endpoint, path: Path, shown: str) -> None:
-    """Run the statements of a file one after another, as in one session: ``SET`` lasts.
+    """Run a file of statements in somebody's database, as `Service.apply` says.
+
+    Raises:
+        TemplateShared, TemplateFailed: As `run`.
+        OSError: There is no such file, or the server does not answer.
+    """
+    text = path.read_text(encoding="utf-8")
+    run(address_of(endpoint), endpoint.database, text, shown)
+
+
+def run(address: Address, database: str, text: str, shown: str) -> None:
+    """Run statements one after another, as in one session: ``SET`` lasts.
 
     Args:
-        endpoint: Whose database names without one are looked for in.
-        path: Of the file.
+        address: The server.
+        database: That names without one are looked for in.
+        text: With the statements.
         shown: How to call it.
 
     Raises:
@@ -51,12 +63,11 @@ def apply(endpoint: Endpoint, path: Path, shown: str) -> None:
         OSError: The server does not answer.
     """
     session = f"envkit-{os.urandom(8).hex()}"
-    text = path.read_text(encoding="utf-8")
-    with Connection(address_of(endpoint), _LIMIT_S) as connection:
+    with Connection(address, _LIMIT_S) as connection:
         for line, statement in _numbered(text):
             _refuse_shared(f"{shown}, line {line}", statement)
             try:
-                connection.query(statement, database=endpoint.database, session_id=session)
+                connection.query(statement, database=database, session_id=session)
             except Rejected as error:
                 raise TemplateFailed(
                     f"{shown}, line {line}: ClickHouse refused {_short(statement)}",

@@ -12,7 +12,7 @@ count another one would take away: both lines are the mark.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Final
 
 from msgspec import Struct
@@ -152,14 +152,20 @@ def only_read(connection: Connection, calls: Mapping[str, int], restored: int) -
         return False
     calls.pop("restore", None)
     asked = _not_harmless(calls)
-    return set(asked) == _of_flags(connection, asked, {b"readonly"})
+    # PFCOUNT reads, and keeps its result with the value.
+    return set(asked) == _of_flags(connection, asked, {b"readonly"}, {b"may_replicate"})
 
 
 def _not_harmless(calls: Mapping[str, int]) -> list[str]:
     return sorted(name for name in calls if name not in _HARMLESS and not name.endswith("|help"))
 
 
-def _of_flags(connection: Connection, names: list[str], wanted: set[bytes]) -> set[str]:
+def _of_flags(
+    connection: Connection,
+    names: list[str],
+    wanted: Set[bytes],
+    unwanted: Set[bytes] = frozenset(),
+) -> set[str]:
     """Those commands of the server's own that have one of these flags, and are for everybody."""
     if not names:
         return set()
@@ -169,7 +175,7 @@ def _of_flags(connection: Connection, names: list[str], wanted: set[bytes]) -> s
     for name, about in zip(names, known, strict=True):
         if isinstance(about, list) and isinstance(about[2], list):
             flags = {flag for flag in about[2] if isinstance(flag, bytes)}
-            if flags & wanted and not flags & {b"admin", b"module"}:
+            if flags & wanted and not flags & {b"admin", b"module", *unwanted}:
                 found.add(name)
     return found
 

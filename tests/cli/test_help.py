@@ -85,6 +85,8 @@ Options:
   --backend [auto|embedded|docker|attach]
                                   How services come to be, instead of what is
                                   configured.
+  --template NAME                 One from the configuration, or 'empty',
+                                  instead of the usual one.
   -h, --help                      Show this message and exit.
 -- stderr
 """)

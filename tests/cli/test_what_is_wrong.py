@@ -48,7 +48,7 @@ exit code 2
 -- stdout
 -- stderr
 error: envkit.toml:2: postgres has no key 'verson' [envkit.config.unknown-key]
-  → did you mean 'version'? Known keys: version, settings, superuser, image, memory, shm_size, url
+  → did you mean 'version'? Known keys: version, versions, settings, schema, migrate, seed, watch, extensions, roles, migrate_timeout, templates, pool, max_leases, superuser, image, memory, shm_size, url
 """)
 
 

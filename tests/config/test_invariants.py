@@ -50,6 +50,7 @@ OF_A_SERVICE: dict[str, Any] = {
     "max_leases": st.integers(1, 10_000),
     "url": st.just("") | st.from_regex(r"redis://[a-z0-9:@/?%=&#\"']{1,20}", fullmatch=True),
 }
+ISOLATIONS = st.sampled_from(["auto", "server", "database"])
 SETTINGS = st.builds(
     Settings,
     services=st.sets(st.sampled_from(SERVICES), min_size=1).map(
@@ -81,7 +82,6 @@ SETTINGS = st.builds(
     ),
     postgres=st.builds(
         PostgresSettings,
-    RedisSettings,
         superuser=st.booleans(),
         versions=st.sampled_from([(), ("18",), ("16", "18.6")]),
         **OF_A_SERVICE,
@@ -89,9 +89,7 @@ SETTINGS = st.builds(
         # The first of several is the version, unless there is one.
         lambda table: structs.replace(table, version=table.version or [*table.versions, ""][0])
     ),
-    redis=st.builds(
-        RedisSettings, isolation=st.sampled_from(["auto", "server", "database"]), **OF_A_SERVICE
-    ),
+    redis=st.builds(RedisSettings, **(OF_A_SERVICE | {"isolation": ISOLATIONS})),
     clickhouse=st.builds(ServiceSettings, **OF_A_SERVICE),
 )
 # What follows from other things: no key of a file's.

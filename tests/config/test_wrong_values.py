@@ -161,12 +161,12 @@ def test_shown_values_fit_on_one_printable_line(value: Any) -> None:
         (
             "[tool.envkit.postgres]\nsupersuer = true",
             "pyproject.toml:3: tool.envkit.postgres has no key 'supersuer'",
-            "did you mean 'superuser'? Known keys: version, settings, superuser",
+            "did you mean 'superuser'? Known keys: version, versions, settings, schema, ",
         ),
         (
             "[tool.envkit.redis]\nsuperuser = true",
             "pyproject.toml:3: tool.envkit.redis has no key 'superuser'",
-            "'superuser' belongs into [tool.envkit.postgres]. Known keys: version, settings",
+            "'superuser' belongs into [tool.envkit.postgres]. Known keys: version, settings, ",
         ),
         (
             "backend = { postgress = 'docker' }",

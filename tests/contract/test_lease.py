@@ -168,7 +168,8 @@ def test_released_lease_cannot_be_reached_any_more(client: Client, service: Serv
     write(leased, service)
     client.release(taken.id)
     gone = until_it_fails(lambda: names(leased, service), Exception)
-    assert re.search(r"(?i)exist|refused|closed|unknown|password", str(gone))
+    told = r"(?i)exist|refused|closed|reset|unknown|password|terminat"
+    assert re.search(told, str(gone))
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -55,7 +55,7 @@ def sections(result: pytest.RunResult) -> list[tuple[str, str]]:
 
 
 def _steady(text: str) -> str:
-    text = re.sub(r"lease_\d+_[0-9a-f]{6}", "LEASE", text)
+    text = re.sub(r"lease_(\d+_)?[0-9a-f]{6,10}", "LEASE", text)
     text = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:PORT", text)
     text = re.sub(r"\b(Valkey|Redis|PostgreSQL) [\d.]+", "PRODUCT VERSION", text)
     text = re.sub(r"(?m)^\d\d:\d\d:\d\d\.\d{3} UTC", "TIME", text)

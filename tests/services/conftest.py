@@ -1,10 +1,11 @@
-"""A ClickHouse for this directory, and databases in it."""
+"""Servers for tests of services: one ClickHouse with databases, and Redis servers."""
 
 from __future__ import annotations
 
 import itertools
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from envkit.owner import Owner
 from envkit.services.clickhouse import SPEC, query
 from envkit.services.spec import Address, Namespace, Sealed
 from tests.foreign import run_clickhouse
+from tests.services.own_redis import Own, Start, starting
 
 OWNER = Owner.this_process().text
 
@@ -43,13 +45,13 @@ def make(server: Address) -> Iterator[Callable[..., Namespace]]:
 @pytest.fixture
 def sealed(server: Address, make: Callable[..., Namespace]) -> Iterator[Callable[[str], Sealed]]:
     """A function that makes a template of statements; all are removed at the end."""
-    from envkit.services.clickhouse_statements import apply
+    from envkit.services.clickhouse_statements import run
 
     made: list[Sealed] = []
 
     def seal(text: str) -> Sealed:
         namespace = make()
-        apply(server, namespace.database, text.replace("{db}", namespace.database))
+        run(server, namespace.database, text.replace("{db}", namespace.database), "tables.sql")
         made.append(SPEC.seal(server, namespace))
         return made[-1]
 
@@ -67,3 +69,16 @@ def ask(server: Address) -> Callable[[Namespace, str], str]:
         return query(server, 60, statement, namespace.database)
 
     return run
+
+
+@pytest.fixture(params=["wheel", "path"])
+def start_redis(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
+    """Starts Redis servers: of the wheel, and what is installed otherwise."""
+    with starting(request.param, tmp_path) as start:
+        yield start
+
+
+@pytest.fixture
+def own(start_redis: Start) -> Own:
+    """A Redis server that is somebody's lease."""
+    return start_redis()

@@ -13,7 +13,7 @@ import pytest
 from envkit.model import ServiceSettings
 from envkit.services.clickhouse import SPEC, Rejected, query
 from envkit.services.clickhouse_copies import ClickHouseSealed
-from envkit.services.clickhouse_statements import apply
+from envkit.services.clickhouse_statements import run
 from envkit.services.spec import Address, Namespace
 from tests.services.conftest import OWNER
 
@@ -83,7 +83,7 @@ def plain(server: Address) -> Iterator[ClickHouseSealed]:
     """A template of many tables and nothing else; nobody changes it, so one is enough."""
     name = f"prepared_{os.urandom(6).hex()}"
     prepared = SPEC.create(server, name, ServiceSettings(), OWNER, None)
-    apply(server, name, _SCHEMA)
+    run(server, name, _SCHEMA, "tables.sql")
     template = SPEC.seal(server, prepared)
     assert isinstance(template, ClickHouseSealed)
     yield template

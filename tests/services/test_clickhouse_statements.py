@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envkit.errors import TemplateFailed, TemplateShared
-from envkit.services.clickhouse_statements import apply, statements
+from envkit.services.clickhouse_statements import run, statements
 from envkit.services.spec import Address, Namespace
 
 Make = Callable[..., Namespace]
@@ -76,7 +76,7 @@ def test_statements_run_in_one_session(server: Address, make: Make, ask: Ask) ->
 
         INSERT INTO t VALUES (2, 'c');
     """
-    apply(server, namespace.database, text)
+    run(server, namespace.database, text, "tables.sql")
     assert ask(namespace, "SELECT groupArray(text) FROM (SELECT * FROM t ORDER BY id)") == (
         "['it\\'s;','c','a;b']"
     )
@@ -85,8 +85,8 @@ def test_statements_run_in_one_session(server: Address, make: Make, ask: Ask) ->
 def test_what_is_refused_is_told_with_its_line(server: Address, make: Make, ask: Ask) -> None:
     namespace = make()
     text = "CREATE TABLE t (a Int32) ENGINE = Memory;\n\n-- wrong:\nCREATE TABEL u (a Int32);\n"
-    with pytest.raises(TemplateFailed, match="line 4: CREATE TABEL u") as caught:
-        apply(server, namespace.database, text)
+    with pytest.raises(TemplateFailed, match="line 4: ClickHouse refused CREATE TABEL u") as caught:
+        run(server, namespace.database, text, "tables.sql")
     assert "Syntax error" in caught.value.detail
     assert ask(namespace, "SELECT count() FROM t") == "0"
 
@@ -108,4 +108,4 @@ def test_what_is_about_the_whole_server_is_not_run(
     server: Address, make: Make, statement: str
 ) -> None:
     with pytest.raises(TemplateShared, match="line 2"):
-        apply(server, make().database, f"SELECT 1;\n/* a */ {statement};")
+        run(server, make().database, f"SELECT 1;\n/* a */ {statement};", "tables.sql")
