@@ -110,7 +110,7 @@ class Stock:
     def new(self) -> Held:
         """One that is made now, of a used one if there is any; raises what went wrong."""
         with self._guard:
-            used = self._used.popleft() if self._used else None
+            used = self._used.popleft() if self._used and self.wanted else None
             if used is not None:
                 self._coming += 1
             elif self._growing and self.wanted < min(self._most_out, _MOST):
