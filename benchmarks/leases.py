@@ -327,7 +327,7 @@ class Benchmark:
 
     def _memory(self, keeper: Keeper) -> list[dict[str, Any]]:
         """What grows by ready leases, one service after another."""
-        rows = []
+        rows: list[dict[str, Any]] = []
         kinds: list[tuple[ServiceName, int]] = [("postgres", n) for n in self._extent.tables]
         for service, tables in [*kinds, ("redis", 0), ("clickhouse", 0)]:
             others = _WARM * sum(row["service"] == service for row in rows)
