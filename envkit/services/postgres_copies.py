@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import field
@@ -19,6 +20,8 @@ from envkit.services import postgres_renewal as renewal
 from envkit.services.postgres_sessions import (
     admin,
     connected,
+    drop_both,
+    drop_database,
     end_sessions,
     identifier,
     literal,
@@ -72,6 +75,8 @@ def create(
     password = new_password()
     superuser = isinstance(settings, PostgresSettings) and settings.superuser
     with admin(address) as connection:
+        if sealed is None:
+            _close_shared(connection)
         version = connection.info.server_version
         connection.execute(_role(name, password, superuser=superuser, of=sealed, version=version))
         try:
@@ -99,6 +104,23 @@ def create(
     return Namespace(user=name, password=password, database=name, mark=mark)
 
 
+_closing: Final = threading.Lock()
+
+
+def _close_shared(connection: psycopg.Connection[Any]) -> None:
+    """Let nobody but superusers into the databases that every server has.
+
+    Large objects would stay there, and locks and notifications would meet those of other leases.
+    """
+    with _closing:
+        rows = connection.execute(
+            "SELECT datname::text FROM pg_database WHERE datname IN ('postgres', 'template1')"
+            " AND has_database_privilege('public', oid, 'CONNECT')"
+        ).fetchall()
+        for (name,) in rows:
+            connection.execute(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC")
+
+
 def _role(
     name: str, password: str, *, superuser: bool, of: PostgresSealed | None, version: int
 ) -> str:
@@ -120,9 +142,7 @@ def copy_settings(sealed: PostgresSealed, name: str) -> list[str]:
 
 def drop(address: Address, namespace: Namespace) -> None:
     """See `Service.drop`."""
-    with admin(address) as connection:
-        connection.execute(f'DROP DATABASE IF EXISTS "{namespace.database}" WITH (FORCE)')
-        connection.execute(f'DROP ROLE IF EXISTS "{namespace.user}"')
+    drop_both(address, namespace.database)
 
 
 # -- templates ------------------------------------------------------------------------------------
@@ -214,7 +234,7 @@ def seal(address: Address, namespace: Namespace) -> PostgresSealed:
     with admin(address) as connection:
         made = [what for what in _shared(connection) if what not in before["shared"]]
         if made:
-            _undo(connection, namespace, made)
+            _undo(address, connection, namespace, made)
             raise TemplateShared(
                 f"preparing the template made {', '.join(made)}, which all databases of the "
                 "server would share",
@@ -234,7 +254,11 @@ def seal(address: Address, namespace: Namespace) -> PostgresSealed:
         contents = renewal.contents_of(inside)
     with admin(address) as connection:
         end_sessions(connection, name, _GONE_S)
-        connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+        # Not its owner's any more: who has a copy has that one's rights.
+        connection.execute(
+            f'ALTER DATABASE "{name}" OWNER TO CURRENT_USER;'
+            f' ALTER DATABASE "{name}" ALLOW_CONNECTIONS false'
+        )
     return PostgresSealed(
         namespace=namespace,
         settings=sealed.settings,
@@ -291,11 +315,13 @@ def _assignment(text: str) -> str:
     return f"{name} TO {literal(value)}"
 
 
-def _undo(connection: psycopg.Connection[Any], namespace: Namespace, made: list[str]) -> None:
+def _undo(
+    address: Address, connection: psycopg.Connection[Any], namespace: Namespace, made: list[str]
+) -> None:
     """Drop the roles that a builder made, and before them the database that they own things in."""
     import psycopg
 
-    connection.execute(f'DROP DATABASE IF EXISTS "{namespace.database}" WITH (FORCE)')
+    drop_database(address, connection, namespace.database)
     for what in made:
         if match := re.fullmatch("the role (.*)", what, re.DOTALL):
             with contextlib.suppress(psycopg.Error):  # something else of the user's depends on it
@@ -318,7 +344,7 @@ def unseal(address: Address, sealed: Sealed) -> None:
     assert sealed.namespace is not None
     with admin(address) as connection:
         database = sealed.namespace.database
-        connection.execute(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
+        drop_database(address, connection, database)
         # What is in copies that somebody has belongs to it; then it stays as long as the server.
         with contextlib.suppress(psycopg.errors.DependentObjectsStillExist):
             connection.execute(f'DROP ROLE IF EXISTS "{sealed.namespace.user}"')

@@ -19,7 +19,17 @@ from envkit.services.spec import Address
 if TYPE_CHECKING:
     import psycopg
 
-__all__ = ["admin", "connected", "end_sessions", "forget", "identifier", "literal", "verifier"]
+__all__ = [
+    "admin",
+    "connected",
+    "drop_both",
+    "drop_database",
+    "end_sessions",
+    "forget",
+    "identifier",
+    "literal",
+    "verifier",
+]
 
 # Beside each other at most this many sessions are of use: so many namespaces are made at a time.
 _IDLE: Final = 4
@@ -125,6 +135,47 @@ def end_sessions(connection: psycopg.Connection[Any], database: str, limit: floa
         time.sleep(pause)
         pause = min(pause * 1.5, 0.05)
     return True
+
+
+def drop_database(address: Address, connection: psycopg.Connection[Any], name: str) -> None:
+    """Drop a database with whoever is connected, whatever its owner did so that it cannot be.
+
+    Args:
+        address: Of the server.
+        connection: To another one.
+        name: Of the database.
+
+    Raises:
+        psycopg.Error: It cannot be dropped nevertheless.
+    """
+    import psycopg
+
+    statement = f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'
+    try:
+        connection.execute(statement)
+        return
+    except psycopg.errors.WrongObjectType:
+        connection.execute(f'ALTER DATABASE "{name}" IS_TEMPLATE false')
+    except psycopg.errors.ObjectInUse:
+        pass
+    # Nobody ends them but a session in the same database.
+    prepared = "SELECT gid FROM pg_prepared_xacts WHERE database = %s"
+    if gids := connection.execute(prepared, [name]).fetchall():
+        with connected(address, dbname=name) as inside:
+            for (gid,) in gids:
+                inside.execute(f"ROLLBACK PREPARED {literal(gid)}")
+    connection.execute(statement)
+
+
+def drop_both(address: Address, name: str) -> None:
+    """Drop a lease's database and its role of the same name.
+
+    Raises:
+        psycopg.Error: One of them cannot be dropped.
+    """
+    with admin(address) as connection:
+        drop_database(address, connection, name)
+        connection.execute(f'DROP ROLE IF EXISTS "{name}"')
 
 
 def verifier(password: str, iterations: int = 1) -> str:
