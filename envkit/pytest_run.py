@@ -13,7 +13,7 @@ import pytest
 
 from envkit import config as configuration
 from envkit.api import Services
-from envkit.errors import EnvkitError, UnavailableError, UsageError, from_dict
+from envkit.errors import ConfigError, EnvkitError, UnavailableError, UsageError, from_dict
 from envkit.keeper.client import Client, connect
 from envkit.model import SERVICES, ServiceName, ServiceStatus, Settings, Want, as_builtins
 from envkit.pytest_leases import Kept, OpenLeases
@@ -201,6 +201,8 @@ class Run:
             self._templates.ensure(client, wants)
             for want in wants:
                 client.warm([want], counts[want])
+        except ConfigError as error:
+            raise pytest.UsageError(_words(error)) from None
         except UnavailableError as error:
             if self._mode == "auto":
                 self.unavailable = error

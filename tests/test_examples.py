@@ -42,7 +42,11 @@ ALL = {
     "asyncpg_service": Example(
         passed=9, templates=("postgres",), plugins=("anyio.pytest_plugin", "pytest_asyncio.plugin")
     ),
-    "django_site": Example(passed=9, templates=("postgres",), plugins=("pytest_django.plugin",)),
+    "django_site": Example(
+        passed=11,
+        templates=("postgres",),
+        plugins=("pytest_asyncio.plugin", "pytest_django.plugin"),
+    ),
     "fastapi_app": Example(
         passed=8,
         templates=("clickhouse", "postgres", "redis"),

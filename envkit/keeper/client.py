@@ -131,11 +131,7 @@ class Client:
         self._call(protocol.GiveUp(want=want, run=run, error=error.as_dict()))
 
     def warm(self, wants: Sequence[Want], count: int) -> None:
-        """Leases like these will be taken, so many at most.
-
-        Raises:
-            TemplateAbsent: A template has to be prepared first.
-        """
+        """Leases like these will be taken, so many at most: some are made ready meanwhile."""
         self._call(protocol.Warm(wants=tuple(wants), count=count))
 
     def take(self, services: Sequence[ServiceName | Want]) -> Lease:

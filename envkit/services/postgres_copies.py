@@ -345,6 +345,12 @@ def unseal(address: Address, sealed: Sealed) -> None:
     with admin(address) as connection:
         database = sealed.namespace.database
         drop_database(address, connection, database)
-        # What is in copies that somebody has belongs to it; then it stays as long as the server.
-        with contextlib.suppress(psycopg.errors.DependentObjectsStillExist):
-            connection.execute(f'DROP ROLE IF EXISTS "{sealed.namespace.user}"')
+        # What is in copies that are still there belongs to it, so one that cannot go now goes with
+        # the next.
+        rows = connection.execute(
+            "SELECT rolname::text FROM pg_roles WHERE rolname ~ '^template_' AND NOT rolcanlogin"
+            " AND NOT EXISTS (SELECT 1 FROM pg_database WHERE datname = rolname)"
+        ).fetchall()
+        for (name,) in rows:
+            with contextlib.suppress(psycopg.Error):
+                connection.execute(f'DROP ROLE IF EXISTS "{name}"')

@@ -33,6 +33,7 @@ __all__ = [
 
 # Beside each other at most this many sessions are of use: so many namespaces are made at a time.
 _IDLE: Final = 4
+_LEFT_S: Final = 0.5
 
 
 def connected(address: Address, limit: float = 10, **other: Any) -> psycopg.Connection[Any]:
@@ -174,6 +175,8 @@ def drop_both(address: Address, name: str) -> None:
         psycopg.Error: One of them cannot be dropped.
     """
     with admin(address) as connection:
+        # The server itself would look again after 100 ms whether a session that is ending is gone.
+        end_sessions(connection, name, _LEFT_S)
         drop_database(address, connection, name)
         connection.execute(f'DROP ROLE IF EXISTS "{name}"')
 

@@ -103,9 +103,12 @@ def missing(seen: Seen) -> Finding | None:
         package = DRIVERS[re.sub(r"\W", "_", what.lower())]
     else:
         package, what = "psycopg[binary]", "libpq for psycopg"
+    fix = "install it with the Python that runs the tests"
+    if module == "psycopg2":  # which SQLAlchemy before 2.1 takes if the URL says postgresql://
+        fix += ", or have SQLAlchemy take psycopg 3: postgresql+psycopg://"
     return seen.finding(
         title=f"{what} is not installed",
         cause="it is not installed in the environment that runs the tests",
-        fix=seen.get("hint") or "install it with the Python that runs the tests",
+        fix=seen.get("hint") or fix,
         command=f"{shlex.quote(seen.get('python', 'python'))} -m pip install '{package}'",
     )

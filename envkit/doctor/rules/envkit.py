@@ -244,7 +244,32 @@ def template_failed(_: Seen) -> Finding | None:
 
     Why: Its own output is shown once; the tests that need it would all fail the same way.
 
-    Fix: Run the command by hand: envkit run -- COMMAND.
+    Fix: Run the command by hand: envkit run --template empty -- COMMAND.
+    """
+    return None
+
+
+@rule("envkit.template.absent", layer="tool")
+def template_absent(_: Seen) -> Finding | None:
+    """The servers were replaced while templates were in use.
+
+    Why: A server that crashed or was stopped took its templates along, again and again: asking
+    anew builds them, and that was tried.
+
+    Fix: See why the server ends: envkit logs SERVICE; then run it again.
+    """
+    return None
+
+
+@rule("envkit.template.shared", layer="tool")
+def template_shared(_: Seen) -> Finding | None:
+    """What prepares the template made something that all databases of the server would share.
+
+    Why: Roles, tablespaces, ClickHouse's functions and Redis' users belong to the server, so a
+    second template could not make them again, and tests would meet in them.
+
+    Fix: Declare roles = ["…"] in [tool.envkit.postgres]; leave out the rest, or do it in the test
+    that needs it.
     """
     return None
 
@@ -256,7 +281,8 @@ def template_timeout(_: Seen) -> Finding | None:
     Why: It waits for a lock, for input, or for a server that is not there. Its last output is
     shown.
 
-    Fix: Run it by hand: envkit run -- COMMAND; raise the limit if it is only slow.
+    Fix: Run it by hand: envkit run --template empty -- COMMAND; raise migrate_timeout if it is
+    only slow.
     """
     return None
 

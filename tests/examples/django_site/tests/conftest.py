@@ -1,5 +1,6 @@
 import pytest
-from django.db import connection
+from asgiref.sync import SyncToAsync
+from django.db import connection, connections
 
 
 @pytest.fixture(scope="session")
@@ -13,8 +14,8 @@ def own_database(real_postgres, django_db_blocker):
 
     Instead of ``@pytest.mark.django_db(transaction=True)``.
     """
+    close_connections()
     before = connection.settings_dict.copy()
-    connection.close()
     # All threads make their connections from this one dictionary.
     connection.settings_dict |= {
         "NAME": real_postgres.database,
@@ -25,5 +26,11 @@ def own_database(real_postgres, django_db_blocker):
     }
     with django_db_blocker.unblock():
         yield
-        connection.close()
+    close_connections()
     connection.settings_dict |= before
+
+
+def close_connections():
+    """Those of this thread, and of the one that async code queries in."""
+    connections.close_all()
+    SyncToAsync.single_thread_executor.submit(connections.close_all).result()

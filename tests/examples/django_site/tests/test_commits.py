@@ -36,3 +36,11 @@ def test_another_thread_sees_the_entry():
     other.start()
     other.join()
     assert seen == [2]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("name", ["Ada", "Ben"])
+async def test_async_code_has_the_same_database(name):
+    # It queries in another thread, where the transaction of django_db would not reach.
+    await Entry.objects.acreate(name=name, words="Me too!")
+    assert await Entry.objects.acount() == 2
