@@ -89,6 +89,7 @@ class Stock:
         self._most_out = 0
         self._growing = False
         self._closed = False
+        self._full = False  # the server cannot hold more
         self._guard = threading.Lock()
 
     def warm(self, count: int) -> None:
@@ -107,6 +108,7 @@ class Stock:
                 held = self._ready.popleft()
                 if held.up.alive:
                     break
+                self._doomed.append(held)
             else:
                 return None
         return self._handed(held)
@@ -150,11 +152,17 @@ class Stock:
             return len(self._ready) + self._coming
 
     @property
+    def is_over(self) -> bool:
+        """Whether there is nothing to be done for it, now that it is closed."""
+        with self._guard:
+            return self._closed and not (self._coming or self._used or self._doomed)
+
+    @property
     def counts(self) -> tuple[int, int]:
         """How many are ready, and how many the crew has yet to make, to renew or to remove."""
         with self._guard:
             ready = len(self._ready)
-            missing = max(0, self._new_ones - ready - self._coming)
+            missing = 0 if self._full else max(0, self._new_ones - ready - self._coming)
             work = self._coming + self._going + len(self._doomed)
             return ready, work + max(missing, len(self._used))
 
@@ -182,6 +190,7 @@ class Stock:
     def _back(self, held: Held) -> None:
         with self._guard:
             self._out -= 1
+            self._full = False
             (self._doomed if self._closed else self._used).append(held)
         self._crew.call(self)
 
@@ -210,7 +219,7 @@ class Stock:
         room = self._room()  # asks all stocks, this one included
         with self._guard:
             ready = len(self._ready) + self._coming
-            enough = self.wanted if self._used else self._new_ones
+            enough = self.wanted if self._used else 0 if self._full else self._new_ones
             if not rested:
                 enough = min(enough, self._half)
             if ready < enough and room > 0:
@@ -257,6 +266,8 @@ class Stock:
             fresh = self.source.make(_name(), self.sealed)
         except Cancelled:
             self.wanted = 0
+        except LeaseLimit:
+            self._full = True  # until something comes back
         except Exception:
             # Whoever asks next makes one itself, and is told.
             self.wanted = 0
@@ -272,14 +283,14 @@ class Stock:
 
     def _drop(self, held: Held) -> None:
         try:
-            if held.up.alive:  # else what it had is gone with it
-                self.source.drop(held)
+            self.source.drop(held)
         except Exception:
             if held.up.alive:
                 traceback.print_exc()  # it goes with the server at the latest
         finally:
             with self._guard:
                 self._going -= 1
+                self._full = False
 
 
 class Crew:
@@ -335,6 +346,7 @@ class Crew:
             with self._guard:
                 seen = self._calls
                 rested = time.monotonic() - self._called >= _REST_S
+                self._stocks = [stock for stock in self._stocks if not stock.is_over]
                 stocks = list(self._stocks)
             job = self._found(stocks, rested)
             if job is not None and not self._ended:
