@@ -120,7 +120,7 @@ def of_redis(
 ) -> dict[str, Any]:
     with redis.Redis.from_url(endpoint.url) as client:
         found: dict[str, Any] = {
-            "keys": {key: client.dump(key) for key in client.keys()},
+            "keys": {key: client.dump(key) for key in client.scan_iter()},
             "size": client.dbsize(),
         }
         if own_server:

@@ -225,7 +225,7 @@ class Program:
     def _keys(self) -> None:
         for client in self._redis:
             client.set(f"{self.tag}:{self._chance.randint(0, 9)}", self.tag)
-            found = {key.decode() for key in client.keys()}
+            found = {key.decode() for key in client.scan_iter()}
             assert all(k.startswith(self.tag) or k in ("greeting", "kinds") for k in found), found
 
     def _flush(self) -> None:

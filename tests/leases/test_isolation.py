@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis
 
-from envkit.model import Lease
 from tests.leases.content import content
 from tests.leases.holders import Here, Holder, There
 from tests.leases.program import SCRIPT_DIGEST, Program
@@ -129,7 +128,7 @@ def test_leases_are_alone_and_begin_as_their_templates(
         run.fresh[template] = content(lease, (SCRIPT_DIGEST,))
         assert run.fresh[template]["redis"]["scripts"] is False
         first.release(lease)
-    chances = [random.Random(f"{_SEED} {worker}") for worker in range(_WORKERS)]  # noqa: S311
+    chances = [random.Random(f"{_SEED} {worker}") for worker in range(_WORKERS)]
     programs: list[list[Program]] = [[] for _ in range(_WORKERS)]
 
     def begin(worker: int) -> None:
@@ -190,7 +189,7 @@ def test_databases_of_one_redis_are_alone_and_begin_as_their_templates(templates
                 assert owners.setdefault(endpoint.database, lease.id) == lease.id
             client = redis.Redis.from_url(endpoint.url)
             assert set(client.keys()) == seeded, client.keys()
-            assert client.acl_whoami() == endpoint.user.encode()
+            assert client.acl_whoami() == endpoint.user
             for _ in range(chance.randint(1, 10)):
                 client.set(lease.id, lease.id, ex=100)
                 client.eval("return redis.call('SET', KEYS[1], 'by script')", 1, f"{lease.id}:2")
@@ -216,7 +215,7 @@ def test_databases_of_one_redis_are_alone_and_begin_as_their_templates(templates
     try:
         run.of(
             [
-                lambda n=n: use(holders[n % 3], random.Random(f"{_SEED} {n}"))  # type: ignore[misc]  # noqa: S311
+                lambda n=n: use(holders[n % 3], random.Random(f"{_SEED} {n}"))  # type: ignore[misc]
                 for n in range(12)
             ]
         )
