@@ -82,6 +82,7 @@ class Stock:
         self._coming = 0
         self._going = 0
         self._out = 0
+        self._peak = 0  # the most that were out at a time
         self._growing = False
         self._closed = False
         self._full = False  # the server cannot hold more
@@ -112,8 +113,9 @@ class Stock:
         """One that is made now; raises what went wrong."""
         with self._guard:
             if self._growing:
-                # Whoever waits shows that there were too few.
-                self.wanted = min(self.wanted + 1, _MOST)
+                # Whoever waits shows that there were too few; but if fewer than those are taken at
+                # a time, then it is only that they are used up faster than made.
+                self.wanted = min(self.wanted + 1, max(self.wanted, self._peak + 1), _MOST)
         while True:
             try:
                 return self._handed(self.source.make(_name(), self.sealed))
@@ -166,6 +168,7 @@ class Stock:
         with self._guard:
             self.taken += 1
             self._out += 1
+            self._peak = max(self._peak, self._out)
         self._crew.call(self)
         return msgspec.structs.replace(held, give_back=lambda: self._back(held))
 
