@@ -89,7 +89,8 @@ class Templates:
         """
         for want in wants:
             if want.template:
-                self._ensure(client, want)
+                with client.building:
+                    self._ensure(client, want)
 
     def take(self, client: Client, wants: Sequence[Want]) -> Lease:
         """A lease, with its templates built first if they are not there.

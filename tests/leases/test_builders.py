@@ -79,6 +79,18 @@ def test_who_waits_for_a_builder_that_is_killed_takes_over(
     assert "Traceback" not in log_of(waiting.client)
 
 
+def test_threads_of_one_client_that_need_a_template_share_it(
+    project: Project, user: Callable[[], User]
+) -> None:
+    project.write("envkit.toml", '[postgres]\nschema = ["schema.sql"]\n')
+    project.write("schema.sql", "CREATE TABLE t (x int); SELECT pg_sleep(0.5);\n")
+    one = user()
+    taking = [_in_thread(lambda: one.take("postgres")) for _ in range(4)]
+    for thread, _ in taking:
+        thread.join(20)
+    assert [type(lease) for _, outcome in taking for lease in outcome] == [Lease] * 4
+
+
 def test_template_can_be_what_it_was_before_while_its_copies_live(
     project: Project, user: Callable[[], User]
 ) -> None:
