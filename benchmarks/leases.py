@@ -305,7 +305,14 @@ class Benchmark:
         with keeper.admin() as admin:
             for tables in self._extent.tables:
                 wants = keeper.wants(["postgres"], tables)
-                source = f"template_{wants[0].template}" if tables else "template0"
+                source = "template0"
+                if tables:
+                    row = admin.execute(
+                        "SELECT datname::text FROM pg_database WHERE starts_with(datname, %s)",
+                        [f"template_{wants[0].template}"],
+                    ).fetchone()
+                    assert row is not None
+                    (source,) = row
                 samples: Samples = {"lease": [], "statement": []}
                 for turn in range(-2, self._extent.few):
                     for kind in ("lease", "statement")[:: 1 if turn % 2 else -1]:
