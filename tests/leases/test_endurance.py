@@ -129,7 +129,7 @@ class Uses:
         connection = postgres(lease.endpoints["postgres"])
         connection.execute("LISTEN all_of_them; NOTIFY all_of_them")
         client = redis.Redis.from_url(lease.endpoints["redis"].url)
-        subscription = client.pubsub()
+        subscription = client.pubsub()  # type: ignore[no-untyped-call]
         subscription.subscribe("all")
         self._open += [connection, subscription, client]
 

@@ -200,7 +200,7 @@ def test_databases_of_one_redis_are_alone_and_begin_as_their_templates(templates
                     client.flushdb()
                 else:
                     with pytest.raises(redis.ResponseError):
-                        client.execute_command(*command.split())
+                        client.execute_command(*command.split())  # type: ignore[no-untyped-call]
             for ghost in ghosts:
                 with contextlib.suppress(redis.RedisError):
                     ghost.set("ghost", "ghost")

@@ -38,8 +38,8 @@ from tests.leases.conftest import CONFIGURATION
 from tests.leases.holders import There
 from tests.leases.using import User, ask_clickhouse, postgres, until
 
-_EXAMPLES = int(os.environ.get("TEST_EXAMPLES", "5"))
-_STEPS = int(os.environ.get("TEST_STEPS", "15"))
+_EXAMPLES = int(os.environ.get("TEST_EXAMPLES", "4"))
+_STEPS = int(os.environ.get("TEST_STEPS", "14"))
 
 _POSTGRES = """\
 CREATE TABLE items (id serial PRIMARY KEY, tag text NOT NULL);
