@@ -99,7 +99,8 @@ def create(
             after += copy_settings(sealed, name)
         connection.execute("; ".join(after))
         mark = ""
-        if not superuser and sealed is not None and sealed.contents is not None:
+        # Without a pool nothing is kept that could be renewed.
+        if settings.pool and not superuser and sealed is not None and sealed.contents is not None:
             mark = renewal.mark_of(connection, name)
     return Namespace(user=name, password=password, database=name, mark=mark)
 

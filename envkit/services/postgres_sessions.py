@@ -25,14 +25,13 @@ __all__ = [
     "drop_both",
     "drop_database",
     "end_sessions",
-    "forget",
     "identifier",
     "literal",
     "verifier",
 ]
 
-# Beside each other at most this many sessions are of use: so many namespaces are made at a time.
-_IDLE: Final = 4
+# As many as usually make or renew namespaces at a time: each worker of a test run may have to.
+_IDLE: Final = 16
 _LEFT_S: Final = 0.5
 
 
@@ -71,6 +70,10 @@ def admin(address: Address) -> Iterator[psycopg.Connection[Any]]:
     """A session on a server of our own, kept for whoever needs one next: a new one takes 2 ms."""
     key = (address.host, address.port, address.password)
     with _guard:
+        if key not in _idle:
+            # Perhaps another server died, and its sessions with it.
+            for kept in _idle.values():
+                kept[:] = [one for one in kept if _alive(one)]
         idle = _idle.setdefault(key, [])
         connection = None
         while idle and connection is None:
@@ -98,14 +101,6 @@ def _alive(connection: psycopg.Connection[Any]) -> psycopg.Connection[Any] | Non
             return connection
     connection.close()
     return None
-
-
-def forget(address: Address) -> None:
-    """Close what `admin` has kept: the server is going."""
-    with _guard:
-        idle = _idle.pop((address.host, address.port, address.password), [])
-    for connection in idle:
-        connection.close()
 
 
 def end_sessions(connection: psycopg.Connection[Any], database: str, limit: float) -> bool:
