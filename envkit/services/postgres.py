@@ -67,8 +67,8 @@ _CONF: dict[str, Any] = {
     "lc_time": "C",
 }
 
-# A server that has crashed does not go on: unlogged tables would be empty, those of templates and of
-# copies that are ready, too. The next lease gets a new server.
+# A server that has crashed does not go on: unlogged tables would be empty, those of templates and
+# of copies that are ready, too. The next lease gets a new server.
 _ONCE = {"restart_after_crash": "off"}
 
 # The admin is let in without a password over the socket only, which lies in a 0700 directory.
