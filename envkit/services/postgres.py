@@ -67,6 +67,10 @@ _CONF: dict[str, Any] = {
     "lc_time": "C",
 }
 
+# A server that has crashed does not go on: unlogged tables would be empty, those of templates and
+# of copies that are ready, too. The next lease gets a new server.
+_ONCE = {"restart_after_crash": "off"}
+
 # The admin is let in without a password over the socket only, which lies in a 0700 directory.
 _HBA = """\
 local all postgres trust
@@ -91,7 +95,7 @@ def _parameters(settings: ServiceSettings, version: str) -> dict[str, str]:
 
 def _conf(settings: ServiceSettings, version: str) -> str:
     lines = []
-    for name, value in (_PLACE | _parameters(settings, version)).items():
+    for name, value in (_PLACE | _ONCE | _parameters(settings, version)).items():
         text = value.replace("\\", "\\\\").replace("'", "''")
         lines.append(f"{name} = '{text}'\n")
     return "".join(lines)
@@ -144,7 +148,9 @@ def _process(settings: ServiceSettings, found: FoundProgram) -> ProcessRecipe:
 _PASSWORD_FILE = "/etc/envkit/password"  # noqa: S105 - where it lies
 
 
-def _container(settings: ServiceSettings, image: FoundImage) -> ContainerRecipe:
+def _container(
+    settings: ServiceSettings, image: FoundImage, *, ours: bool = True
+) -> ContainerRecipe:
     """After https://hub.docker.com/_/postgres."""
     environment = {
         "POSTGRES_USER": "postgres",
@@ -153,7 +159,7 @@ def _container(settings: ServiceSettings, image: FoundImage) -> ContainerRecipe:
     }
     if not image.built:  # ours are made with these, and the ready ones beforehand
         environment["POSTGRES_INITDB_ARGS"] = " ".join(_initdb_options(image.version))
-    parameters = _parameters(settings, image.version)
+    parameters = (_ONCE if ours else {}) | _parameters(settings, image.version)
     return ContainerRecipe(
         port=5432,
         environment=environment,
@@ -174,7 +180,7 @@ def _data_directory(image: FoundImage) -> str:
 
 
 def _compose(settings: ServiceSettings, image: FoundImage) -> ComposeRecipe:
-    container = _container(settings, image)
+    container = _container(settings, image, ours=False)
     environment = {"POSTGRES_USER": "{user}", "POSTGRES_DB": "{database}"}
     return ComposeRecipe(
         container=structs.replace(container, environment=container.environment | environment),

@@ -63,7 +63,7 @@ def content(lease: Lease, digests: tuple[str, ...] = ()) -> dict[str, Any]:
         digests: Of scripts of Redis that may not be known there.
     """
     read = {"postgres": of_postgres, "clickhouse": of_clickhouse}
-    found = {
+    found: dict[str, Any] = {
         service: read[service](endpoint)
         for service, endpoint in lease.endpoints.items()
         if service in read

@@ -234,7 +234,7 @@ class Program:
 
     def _publish(self) -> None:
         if self._subscription is None:
-            self._subscription = self._redis[0].pubsub()
+            self._subscription = self._redis[0].pubsub()  # type: ignore[no-untyped-call]
             self._subscription.subscribe("common")
             assert self._subscription.get_message(timeout=5)["type"] == "subscribe"
         assert self._redis[1].publish("common", self.tag) == 1

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis
 
+from envkit.model import SERVICES
 from tests.leases.content import content
 from tests.leases.holders import Here, Holder, There
 from tests.leases.program import SCRIPT_DIGEST, Program
@@ -139,8 +140,9 @@ def test_leases_are_alone_and_begin_as_their_templates(
     run.of([lambda w=w: begin(w) for w in range(_WORKERS)])  # type: ignore[misc]
     leases = [program.lease for several in programs for program in several]
     assert len(leases) == _LEASES
-    for service, what in (("postgres", "database"), ("redis", "port"), ("clickhouse", "database")):
-        assert len({getattr(lease.endpoints[service], what) for lease in leases}) == _LEASES
+    for service in SERVICES:
+        endpoints = [lease.endpoints[service] for lease in leases]
+        assert len({(one.port, one.database) for one in endpoints}) == _LEASES
     run.of(
         [
             lambda w=w: _work(run, programs[w], holders[w % len(holders)], chances[w])  # type: ignore[misc]
@@ -200,7 +202,7 @@ def test_databases_of_one_redis_are_alone_and_begin_as_their_templates(templates
                     client.flushdb()
                 else:
                     with pytest.raises(redis.ResponseError):
-                        client.execute_command(*command.split())
+                        client.execute_command(*command.split())  # type: ignore[no-untyped-call]
             for ghost in ghosts:
                 with contextlib.suppress(redis.RedisError):
                     ghost.set("ghost", "ghost")
