@@ -100,7 +100,11 @@ def test(
     loaded = configured()
     chosen = in_order(loaded.categories, categories)
     report = _writable(junit) if junit else None
-    with tempfile.TemporaryDirectory(prefix="envkit-test-") as scratch, Stops() as stops:
+    with (
+        _Holding(loaded),
+        tempfile.TemporaryDirectory(prefix="envkit-test-") as scratch,
+        Stops() as stops,
+    ):
         how = How(
             pytest_args=ctx.meta.get(_PYTEST_ARGS, ()),
             scratch=Path(scratch),
@@ -114,8 +118,7 @@ def test(
         def announce(category: Category) -> None:
             _announce(category, how, json=output == "json")
 
-        with _Holding(loaded):
-            results = run_categories(loaded, chosen, how, stops, announce)
+        results = run_categories(loaded, chosen, how, stops, announce)
         allowed = [one.name for one in chosen if one.allow_empty]
         code = exit_code(results, categories or [one.name for one in chosen], allowed)
         if stops.number:
