@@ -42,9 +42,7 @@ def said(project: Project, *arguments: str, **environment: str) -> dict[str, Any
     return report
 
 
-def results(
-    project: Project, *arguments: str, **environment: str
-) -> Mapping[str, dict[str, Any]]:
+def results(project: Project, *arguments: str, **environment: str) -> Mapping[str, dict[str, Any]]:
     """The categories by name, in the order in which they ran; without any other plugin."""
     report = said(project, *arguments, **LIGHT, **environment)
     return {one["name"]: one for one in report["categories"]}

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from msgspec import Struct
 
 from tests.conftest import Project
 from tests.gate.gated import LIGHT, PASSES, declare, results, said
-
-if TYPE_CHECKING:
-    from tests.foreign import Foreign
 
 MODULE_SKIP = "import pytest\npytest.skip('no licence', allow_module_level=True)\n"
 
@@ -54,9 +51,7 @@ CASES = {
         outcome="empty",
         cause="0 of 1 selected by -k 'agent'",
     ),
-    "nothing": Case(
-        code="x = 1\n", outcome="empty", cause="no test was found in tests/nothing"
-    ),
+    "nothing": Case(code="x = 1\n", outcome="empty", cause="no test was found in tests/nothing"),
     "module": Case(code=MODULE_SKIP, outcome="empty", cause="every test was skipped: no licence"),
     "skipped": Case(
         code="import pytest\n@pytest.mark.skip(reason='no licence')\ndef test_it(): pass\n",
@@ -126,7 +121,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, dict[str,
         project.write(f"tests/{name}/test_it.py", case.code)
     project.write(
         "broken_plugin.py",
-        "def pytest_collection_finish():\n    raise RuntimeError(\"a plugin's own fault\")\n",
+        'def pytest_collection_finish():\n    raise RuntimeError("a plugin\'s own fault")\n',
     )
     found = results(project)
     project.envkit("down")
@@ -171,14 +166,3 @@ def test_server_that_does_not_answer_is_not_checked(project: Project, silent_red
     assert [one["outcome"] for one in report["categories"]] == ["not-checked", "not-checked"]
     assert report["categories"][0]["cause"].startswith("Redis could not be checked")
     assert report["exit_code"] == 3
-
-
-def test_categories_share_the_servers(project: Project, foreign_redis: Foreign) -> None:
-    """Whichever comes second finds them up; that of somebody else is shared in any case."""
-    del foreign_redis
-    declare(project, one="", two="")
-    for name in ("one", "two"):
-        code = "import os\ndef test_it(real_redis):\n    print(f'port={real_redis.port}')\n"
-        project.write(f"tests/{name}/test_it.py", code)
-    done = project.envkit("test", "--", "-s")
-    assert done.returncode == 0
