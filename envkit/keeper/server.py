@@ -287,8 +287,20 @@ class Keeper:
         return build.held.endpoint if build is not None else None
 
     def _warm(self, wants: Sequence[Want], count: int) -> None:
-        for want in wants:
-            self._fleet.pool(want).warm(want.template, count)
+        """Begin to have leases ready; nobody waits for that, so nobody is told what goes wrong."""
+
+        def quietly() -> None:
+            try:
+                for want in wants:
+                    self._fleet.pool(want).warm(want.template, count)
+            except (EnvkitError, Cancelled):
+                return  # whoever takes a lease will run into it again
+            except Exception:
+                if not self._closing:
+                    traceback.print_exc()
+
+        with contextlib.suppress(RuntimeError):  # no thread to be had: it was for speed only
+            threading.Thread(target=quietly, daemon=True).start()
 
     def _keep(self, connection: Connection, lease: str) -> None:
         self._leases.keep(connection, lease)

@@ -161,8 +161,7 @@ def test_snapshots_that_cannot_be_saved(project: Project, tmp_path: Path) -> Non
 
 def test_append_only_file_that_cannot_be_written(project: Project, tmp_path: Path) -> None:
     # Like Python, which ignores it, so that a file's limit is an error and not the end.
-    patient = {"restore_signals": False}
-    with run_redis(tmp_path, "--appendonly", "yes", password="", **patient) as server:
+    with run_redis(tmp_path, "--appendonly", "yes", password="", restore_signals=False) as server:
         resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
         with client_of(server) as client:
             with contextlib.suppress(redis.RedisError):
