@@ -26,6 +26,7 @@ from envkit.cli.look import logs, status
 from envkit.cli.secrets import secrets
 from envkit.cli.shared import configured_or_not, say, show_usage_error
 from envkit.cli.start import run, up
+from envkit.cli.test import test
 from envkit.cli.use import export, shell
 from envkit.version import __version__
 
@@ -46,7 +47,7 @@ def cli() -> None:
 
 _COMMANDS = (
     *(up, run, export, shell, status, logs, down, prune),
-    *(init, doctor, explain, secrets, compose, images),
+    *(init, test, doctor, explain, secrets, compose, images),
 )
 for _command in _COMMANDS:
     cli.add_command(_command)

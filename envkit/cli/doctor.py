@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from envkit.cli.shared import (
+    add_to_summary,
     configured_or_not,
     guarded,
     has_signs,
@@ -179,20 +179,6 @@ def _show(report: Report, output: str, ascii_only: bool, verbose: bool, seconds:
         text = render.render(report, project=str(project_root()))
     else:
         text = render.render(report)
-    if output == "github" and (summary := os.environ.get("GITHUB_STEP_SUMMARY")):
-        _append(summary, render.summary(report))
+    if output == "github":
+        add_to_summary(render.summary(report))
     say(text, nl=not text.endswith("\n"))
-
-
-def _append(name: str, text: str) -> None:
-    """Write the step's summary; where that cannot be, the report itself still can."""
-    try:
-        # A pipe that nobody reads must not hold the report up.
-        descriptor = os.open(
-            name, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o666
-        )
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
-        say(f"the summary was not written to GITHUB_STEP_SUMMARY, {name}: {why}", err=True)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SERVICE_NAMES",
+    "add_to_summary",
     "backend_option",
     "configured",
     "configured_or_not",
@@ -249,3 +250,20 @@ def say_left(containers: Sequence[str]) -> None:
             "  → when that is mended: envkit prune",
             err=True,
         )
+
+
+def add_to_summary(text: str) -> None:
+    """Append to the summary of a step of GitHub Actions; where that cannot be, say so."""
+    name = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not name:
+        return
+    try:
+        # A pipe that nobody reads must not hold the report up.
+        descriptor = os.open(
+            name, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o666
+        )
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        say(f"the summary was not written to GITHUB_STEP_SUMMARY, {name}: {why}", err=True)

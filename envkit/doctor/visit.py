@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Final
 
+from msgspec import structs
+
 from envkit.config import Config, load
 from envkit.doctor import reading
-from envkit.doctor.model import Facts, Report, ServiceFacts
+from envkit.doctor.model import Facts, Report, ServiceFacts, Symptom
 from envkit.doctor.probes.look import Context, Probe, look_at_all
 from envkit.doctor.triage import report_of
 from envkit.errors import ConfigError, DsnMalformed, UsageError
-from envkit.model import ServiceName
+from envkit.model import SERVICES, ServiceName
 from envkit.secrets import place_of
 
-__all__ = ["facts_of", "read_log", "visit"]
+__all__ = ["facts_of", "look_at_needs", "look_at_selection", "read_log", "visit"]
 
 #: In the order in which they are shown.
 _MODULES: Final = (
@@ -30,6 +32,9 @@ _MODULES: Final = (
     "drivers",
     "host",
 )
+#: Those that say something about a service or a secret that tests need.
+_OF_NEEDS: Final = ("secrets", "endpoints", "drivers")
+_DRIVERS: Final = "Drivers"
 
 
 def visit(
@@ -75,6 +80,60 @@ def visit(
     return report_of(checks, symptoms, facts)
 
 
+def look_at_needs(
+    config: Config, needs: Sequence[str], *, environ: Mapping[str, str] = os.environ
+) -> Report:
+    """Whether services and secrets are there that tests need; nothing is started or collected.
+
+    Args:
+        config: Of the project.
+        needs: Services, configured or not, and names of declared secrets.
+        environ: Stands in for ``os.environ``.
+    """
+    services = tuple(name for name in SERVICES if name in needs)
+    ours = structs.replace(config, settings=structs.replace(config.settings, services=services))
+    ci = place_of(environ) == "ci"
+    context = Context(root=config.root, config=ours, environ=environ, ci=ci)
+    probes = [one for one in _probes(_OF_NEEDS) if one.group != "Services" or services]
+    checks, symptoms = look_at_all(probes, context)
+    told = [one for one in symptoms if _is_about(one, needs)]
+    return report_of(checks, told, facts_of(ours, ci=ci))
+
+
+def _is_about(symptom: Symptom, needs: Sequence[str]) -> bool:
+    """Whether it is about these, and not about what the project declares or requires besides."""
+    if symptom.source == "secret":
+        return symptom.data.get("name") in needs
+    return symptom.service is not None or symptom.check != _DRIVERS
+
+
+def look_at_selection(
+    config: Config,
+    category: str,
+    pytest_args: tuple[str, ...],
+    *,
+    environ: Mapping[str, str] = os.environ,
+) -> Report:
+    """Why pytest cannot collect the tests of a category; it runs once more, and runs none.
+
+    Args:
+        config: Of the project.
+        category: Name of a declared one.
+        pytest_args: Further arguments of the command.
+        environ: Stands in for ``os.environ``.
+    """
+    context = Context(
+        root=config.root,
+        config=config,
+        environ=environ,
+        ci=place_of(environ) == "ci",
+        category=category,
+        pytest_args=pytest_args,
+    )
+    checks, symptoms = look_at_all(_probes(("selection",)), context)
+    return report_of(checks, symptoms, facts_of(config, ci=context.ci))
+
+
 def read_log(text: str, facts: Facts | None = None) -> Report:
     """What a log says; nothing else is looked at.
 
@@ -90,9 +149,9 @@ def read_log(text: str, facts: Facts | None = None) -> Report:
     return report_of((), (), Facts(), unexplained=True)
 
 
-def _probes() -> list[Probe]:
+def _probes(modules: Sequence[str] = _MODULES) -> list[Probe]:
     package = "envkit.doctor.probes"
-    return [one for name in _MODULES for one in import_module(f"{package}.{name}").PROBES]
+    return [one for name in modules for one in import_module(f"{package}.{name}").PROBES]
 
 
 def facts_of(config: Config, *, ci: bool = False) -> Facts:

@@ -12,7 +12,7 @@ from inline_snapshot import snapshot
 if TYPE_CHECKING:
     from tests.conftest import Project
 
-COMMANDS = ("up", "run", "export", "shell", "status", "logs", "down", "prune", "init")
+COMMANDS = ("up", "run", "export", "shell", "status", "logs", "down", "prune", "init", "test")
 
 
 def test_help(project: Project) -> None:
@@ -43,6 +43,7 @@ Commands:
   secrets  Look at the declared secrets, and make missing ones.
   shell    Open psql, redis-cli or a ClickHouse prompt.
   status   Show what is running for this project, and why that way.
+  test     Run categories of tests in order, each gated by the doctor.
   up       Start services and keep them up until `envkit down`.
 
   Services: postgres, redis, clickhouse; those of [tool.envkit] if none is
@@ -202,6 +203,32 @@ Usage: envkit init [OPTIONS]
 Options:
   --yes       Write without asking.
   -h, --help  Show this message and exit.
+-- stderr
+""")
+
+
+def test_help_of_test(project: Project) -> None:
+    assert project.shown("test", "--help") == snapshot("""\
+exit code 0
+-- stdout
+Usage: envkit test [CATEGORY]... [OPTIONS] [-- PYTEST ARGUMENTS...]
+
+  Run categories of tests in order, each gated by the doctor.
+
+  Those named, and what they come after; all of [tool.envkit.categories] if
+  none is named. A category whose services or secrets are not there is
+  blocked: nothing of it runs, and the cause is said with what to type.
+
+  Exit codes: 0 passed (or empty beside passed), 1 failed or blocked, 3 could
+  not be run or checked, 5 no test was selected at all.
+
+Options:
+  --require-tests       A category without tests is a problem.
+  --keep-going          Run what comes after a failed category, too.
+  --fail-fast           Run nothing more after a failed category.
+  --junit FILE          Write a JUnit file with a suite for each category.
+  --format [text|json]  For people or for programs.  [default: text]
+  -h, --help            Show this message and exit.
 -- stderr
 """)
 

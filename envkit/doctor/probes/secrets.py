@@ -32,7 +32,12 @@ def _look(context: Context) -> Looked:
                 text=one.observed,
                 check=_CHECK,
                 where=one.source,
-                data={"hint": one.advice, "command": one.command, "severity": one.severity},
+                data={
+                    "name": one.name,
+                    "hint": one.advice,
+                    "command": one.command,
+                    "severity": one.severity,
+                },
             )
             for one in verdicts
         ),

@@ -20,7 +20,7 @@ from envkit.doctor.render.words import (
     worst,
 )
 
-__all__ = ["render", "summary"]
+__all__ = ["fenced", "plain", "render", "summary"]
 
 _LEVELS: Final[dict[Severity, str]] = {"error": "error", "warning": "warning", "info": "notice"}
 _SIGNS: Final[dict[CheckStatus, str]] = {
@@ -94,8 +94,7 @@ def summary(report: Report) -> str:
         rows = ["| | Check | |", "|---|---|---|"]
         for name, checks in grouped(report).items():
             rows += [
-                f"| {_SIGNS[one.status]} | {_plain(name)}: {_plain(one.name)} "
-                f"| {_plain(one.detail)} |"
+                f"| {_SIGNS[one.status]} | {plain(name)}: {plain(one.name)} | {plain(one.detail)} |"
                 for one in checks
             ]
         parts.append("<details><summary>What was looked at</summary>")
@@ -104,21 +103,22 @@ def summary(report: Report) -> str:
 
 
 def _section(number: int, finding: Finding) -> Iterator[str]:
-    yield f"### {number}. {_plain(finding.title)}"
-    yield _plain(label(finding))
+    yield f"### {number}. {plain(finding.title)}"
+    yield plain(label(finding))
     if finding.evidence:
-        yield _fenced(finding.evidence)
-    yield from (_plain(text) for text in (cause(finding), fix(finding)) if text)
+        yield fenced(finding.evidence)
+    yield from (plain(text) for text in (cause(finding), fix(finding)) if text)
     if finding.fix.command:
-        yield _fenced(finding.fix.command, "sh")
+        yield fenced(finding.fix.command, "sh")
     further = consequences(finding)
     if further:
         yield "\n".join(
-            ["Explains:", "", *(f"- {_plain(f'{o.title} {label(o)}')}" for o in further)]
+            ["Explains:", "", *(f"- {plain(f'{o.title} {label(o)}')}" for o in further)]
         )
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """Text that Markdown takes as it is."""
     return _MARKDOWN.sub(_escaped, html.escape(text, quote=False))
 
 
@@ -126,7 +126,8 @@ def _escaped(match: re.Match[str]) -> str:
     return f"{match[0]}\\" if match[0].isdigit() else f"\\{match[0]}"
 
 
-def _fenced(text: str, language: str = "text") -> str:
+def fenced(text: str, language: str = "text") -> str:
+    """A block of code around a text that may have fences of its own."""
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{text}\n{fence}"

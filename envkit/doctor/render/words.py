@@ -20,6 +20,7 @@ __all__ = [
     "fix",
     "grouped",
     "label",
+    "line",
     "place",
     "verdict",
     "worst",
@@ -138,9 +139,9 @@ def clean(report: Report) -> Report:
         checks=tuple(
             structs.replace(
                 check,
-                name=_line(check.name),
-                group=_line(check.group),
-                detail=_line(check.detail),
+                name=line(check.name),
+                group=line(check.group),
+                detail=line(check.detail),
             )
             for check in report.checks
         ),
@@ -151,13 +152,13 @@ def clean(report: Report) -> Report:
 def _clean(finding: Finding) -> Finding:
     return structs.replace(
         finding,
-        slug=_line(finding.slug),
-        title=_line(finding.title),
+        slug=line(finding.slug),
+        title=line(finding.title),
         evidence=_text(finding.evidence),
-        cause=_line(finding.cause),
-        fix=Fix(text=_line(finding.fix.text), command=_text(finding.fix.command)),
-        source=_line(finding.source),
-        check=_line(finding.check),
+        cause=line(finding.cause),
+        fix=Fix(text=line(finding.fix.text), command=_text(finding.fix.command)),
+        source=line(finding.source),
+        check=line(finding.check),
         consequences=tuple(_clean(one) for one in finding.consequences),
     )
 
@@ -169,5 +170,6 @@ def _text(text: str) -> str:
     return _NO_CHARACTERS.sub(lambda match: match[0].encode("unicode_escape").decode(), safe)
 
 
-def _line(text: str) -> str:
+def line(text: str) -> str:
+    """Any text on one line, as it may be shown."""
     return _LINE_END.sub(" ", _text(text)).strip()

@@ -1,0 +1,213 @@
+"""``envkit test``: the project's categories of tests in their order, each gated by the doctor."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from envkit.cli.shared import (
+    add_to_summary,
+    configured,
+    format_option,
+    guarded,
+    has_signs,
+    print_json,
+    say,
+    say_left,
+    show_usage_error,
+    styled,
+    terminal_width,
+    wants_colour,
+)
+
+if TYPE_CHECKING:
+    from envkit.categories.result import Result
+    from envkit.categories.running import How
+    from envkit.config import Config
+    from envkit.declared import Category
+    from envkit.keeper.client import Client
+
+__all__ = ["test"]
+
+_PYTEST_ARGS = "envkit.pytest_args"
+
+
+class _TestCommand(click.Command):
+    """``envkit test [CATEGORY…] -- PYTEST ARGUMENTS…``: what follows ``--`` is pytest's."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if "--" in args:
+            cut = args.index("--")
+            ctx.meta[_PYTEST_ARGS] = tuple(args[cut + 1 :])
+            args = args[:cut]
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            if ctx.resilient_parsing:
+                raise
+            show_usage_error(error)
+            if _PYTEST_ARGS not in ctx.meta:
+                say("Is this pytest's own? Put -- before it.", err=True)
+            sys.exit(error.exit_code)
+
+
+@click.command(
+    cls=_TestCommand,
+    options_metavar="[CATEGORY]... [OPTIONS] [-- PYTEST ARGUMENTS...]",
+    short_help="Run categories of tests in order, each gated by the doctor.",
+)
+@click.argument("categories", nargs=-1, metavar="")
+@click.option("--require-tests", is_flag=True, help="A category without tests is a problem.")
+@click.option("--keep-going", is_flag=True, help="Run what comes after a failed category, too.")
+@click.option("--fail-fast", is_flag=True, help="Run nothing more after a failed category.")
+@click.option("--junit", metavar="FILE", help="Write a JUnit file with a suite for each category.")
+@format_option
+@click.pass_context
+@guarded()
+def test(
+    ctx: click.Context,
+    categories: tuple[str, ...],
+    require_tests: bool,
+    keep_going: bool,
+    fail_fast: bool,
+    junit: str | None,
+    output: str,
+) -> int:
+    """Run categories of tests in order, each gated by the doctor.
+
+    Those named, and what they come after; all of [tool.envkit.categories] if none is named. A
+    category whose services or secrets are not there is blocked: nothing of it runs, and the cause
+    is said with what to type.
+
+    Exit codes: 0 passed (or empty beside passed), 1 failed or blocked, 3 could not be run or
+    checked, 5 no test was selected at all.
+    """
+    from envkit.categories.child import Stops
+    from envkit.categories.order import in_order
+    from envkit.categories.result import exit_code
+    from envkit.categories.running import How, run_categories
+
+    begun = time.monotonic()
+    if keep_going and fail_fast:
+        raise _usage("--keep-going and --fail-fast mean the contrary", "use one of them")
+    loaded = configured()
+    chosen = in_order(loaded.categories, categories)
+    report = _writable(junit) if junit else None
+    with (
+        _Holding(loaded),
+        tempfile.TemporaryDirectory(prefix="envkit-test-") as scratch,
+        Stops() as stops,
+    ):
+        how = How(
+            pytest_args=ctx.meta.get(_PYTEST_ARGS, ()),
+            scratch=Path(scratch),
+            require_tests=require_tests,
+            keep_going=keep_going,
+            fail_fast=fail_fast,
+            junit=report is not None,
+            output=2 if output == "json" else None,
+        )
+
+        def announce(category: Category) -> None:
+            _announce(category, how, json=output == "json")
+
+        results = run_categories(loaded, chosen, how, stops, announce)
+        allowed = [one.name for one in chosen if one.allow_empty]
+        code = exit_code(results, categories or [one.name for one in chosen], allowed)
+        if stops.number:
+            code = 128 + stops.number
+        if report is not None:
+            _write(report, results)
+    _show(results, code, output, time.monotonic() - begun)
+    return code
+
+
+class _Holding:
+    """Holds the servers for a ``with`` block, so that all categories use the same ones.
+
+    Where that cannot be, whichever tests need a server say so, and others do not need to know.
+    """
+
+    def __init__(self, loaded: Config) -> None:
+        from envkit.errors import EnvkitError
+        from envkit.keeper.client import connect
+
+        self._client: Client | None = None
+        with suppress(EnvkitError):
+            self._client = connect(loaded.root, loaded.settings)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        if self._client is not None:
+            self._client.close()
+            say_left(self._client.left)
+
+
+def _usage(observed: str, hint: str) -> Exception:
+    from envkit.errors import UsageError
+
+    return UsageError(observed, hint=hint)
+
+
+def _writable(name: str) -> Path:
+    """The file, asked before anything is run for it."""
+    path = Path(name).absolute()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.open("a").close()
+    except OSError as error:
+        raise _usage(
+            f"{name} cannot be written: {error.strerror}", "name another file with --junit"
+        ) from None
+    return path
+
+
+def _write(path: Path, results: Sequence[Result]) -> None:
+    from envkit.categories.render.junit import render
+
+    try:
+        path.write_text(render(results), encoding="utf-8")
+    except OSError as error:
+        say(f"{path} was not written: {error.strerror}", err=True)
+
+
+def _announce(category: Category, how: How, *, json: bool) -> None:
+    from envkit.categories.running import shown_command
+
+    stream = sys.stderr if json else sys.stdout
+    name = styled(f"envkit: {category.name}", stream, bold=True)
+    command = styled(shown_command(category, how.pytest_args), stream, dim=True)
+    say(f"{name}  {command}", err=json)
+    stream.flush()  # before pytest writes there
+
+
+def _show(results: Sequence[Result], code: int, output: str, seconds: float) -> None:
+    from envkit.categories.render import markdown
+
+    add_to_summary(markdown.render(results, code))
+    if output == "json":
+        from envkit.categories.render.json import as_data
+
+        print_json(as_data(results, code))
+        return
+    from envkit.categories.render.text import render
+
+    stream = sys.stdout
+    text = render(
+        results,
+        code=code,
+        seconds=seconds,
+        width=terminal_width(),
+        styled=wants_colour(stream),
+        ascii_only=not has_signs(stream),
+    )
+    say(f"\n{text}", nl=False)

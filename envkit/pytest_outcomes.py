@@ -1,0 +1,357 @@
+"""The pytest plugin of the child in which ``envkit test`` runs a category.
+
+Narrows what is selected to the category, and writes what happens, as lines of JSON, into the file
+that its orders name: nobody has to parse what pytest prints, and what was written before a crash
+stays. xdist's workers load it as well and tell the controller.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+__all__ = ["LIFELINE", "ORDERS"]
+
+#: Environment variable with the orders: see `Orders`. (Names of settings begin with ENVKIT_.)
+ORDERS: Final = "_ENVKIT_CATEGORY"
+#: Environment variable with the file descriptor that comes to its end when ``envkit test`` does.
+LIFELINE: Final = "_ENVKIT_CATEGORY_LIFELINE"
+
+_GRACE_S: Final = 5.0
+_MOST_SYMPTOMS: Final = 50  # failed tests that are looked into
+_LONGEST: Final = 500
+_OUTPUT: Final = "envkit_category"  # of an xdist worker
+# Fixtures of ours that do nothing but wait for a lease.
+_WAITING: Final = frozenset({"_envkit_lease", "real_services_session"})
+
+
+class _Orders:
+    """What the child is to do: what only pytest can tell from its command line is done here.
+
+    Args:
+        told: ``events``, the file to write to; ``markers`` and ``paths`` of the category;
+            ``arguments``, those that the user typed, and ``typed_in``, where; ``junit``, the file
+            for a report, or empty.
+    """
+
+    def __init__(self, told: dict[str, Any]) -> None:
+        self.events: str = told["events"]
+        self.junit: str = told["junit"]
+        self._markers: str = told["markers"]
+        self._paths: list[str] = told["paths"]
+        self._arguments: list[str] = told["arguments"]
+        self._typed_in = Path(told["typed_in"])
+
+    def expression(self, parser: pytest.Parser) -> str | None:
+        """Of markers: that of the category and that of the user; None leaves it as it is."""
+        typed = str(self._typed(parser)[0].markexpr or "")
+        if not typed or not self._markers:
+            return None
+        return f"({self._markers}) and ({typed})"
+
+    def narrowed(self, parser: pytest.Parser) -> list[str] | None:
+        """What to collect if the user named files or tests; None leaves it as it is."""
+        options, places = self._typed(parser)
+        if options.pyargs or not places:
+            return None
+        found: list[str] = []
+        for place in places:
+            # What is not there is left for pytest to complain of.
+            narrow = bool(self._paths) and self._is_there(place)
+            typed = self._from_here(place)
+            found += (
+                filter(None, (_common(typed, path) for path in self._paths)) if narrow else [typed]
+            )
+        return list(dict.fromkeys(found))
+
+    def _typed(self, parser: pytest.Parser) -> tuple[Any, list[str]]:
+        options, rest = parser.parse_known_and_unknown_args(self._arguments)
+        # Options that a conftest.py adds are not known at first, nor that what follows is theirs.
+        found = [*options.file_or_dir, *(one for one in rest if not one.startswith("-"))]
+        return options, [one for one in found if not rest or self._is_there(one)]
+
+    def _is_there(self, place: str) -> bool:
+        return Path(self._from_here(place).partition("::")[0]).exists()
+
+    def _from_here(self, place: str) -> str:
+        """As seen from the project's directory, where pytest runs."""
+        file, sign, name = place.partition("::")
+        there = self._typed_in / file
+        return f"{os.path.relpath(there)}{sign}{name}" if there.exists() else place
+
+
+def _common(typed: str, path: str) -> str | None:
+    """The narrower of two places in a tree of tests, if one lies in the other."""
+    for inner, outer in ((typed, path), (path, typed)):
+        file, _, name = inner.partition("::")
+        around, _, around_name = outer.partition("::")
+        resolved = Path(file).resolve()
+        if not around_name and Path(around).resolve() in (resolved, *resolved.parents):
+            return inner
+        beginning = name == around_name or name.startswith((f"{around_name}::", f"{around_name}["))
+        if around_name and Path(around).resolve() == resolved and beginning:
+            return inner
+    return None
+
+
+class _Events:
+    """The file that ``envkit test`` reads."""
+
+    def __init__(self, path: str) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+
+    def write(self, what: str, **about: Any) -> None:
+        line = json.dumps({"is": what, **about})
+        os.write(self._file, line.encode("utf-8", "backslashreplace") + b"\n")
+
+
+class _Category:
+    """What happens while pytest runs."""
+
+    def __init__(self, orders: _Orders, parser: pytest.Parser) -> None:
+        self._orders = orders
+        self._parser = parser
+        self._is_worker = False
+        self._nothing_of_it = False
+        self._events: _Events | None = None
+        self._begun = 0.0
+        self._waited = 0.0
+        self._selected = 0
+        self._deselected = 0
+        self._expression = ""
+        self._symptoms = 0
+        self._tests: dict[str, tuple[list[str], float, str]] = {}
+        self._is_over = False
+
+    # -- before the tests ---------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_cmdline_main(self, config: pytest.Config) -> int | None:
+        self._is_worker = hasattr(config, "workerinput")
+        if not self._is_worker:
+            self._events = _Events(self._orders.events)
+        if (markers := self._orders.expression(self._parser)) is not None:
+            config.option.markexpr = markers
+        if (places := self._orders.narrowed(self._parser)) is not None:
+            config.args[:] = places
+            self._nothing_of_it = not places
+        if self._orders.junit and not getattr(config.option, "xmlpath", None):
+            config.option.xmlpath = self._orders.junit
+        if self._nothing_of_it and not self._is_worker:
+            self._write("elsewhere")
+            self._end(pytest.ExitCode.NO_TESTS_COLLECTED)
+            return int(pytest.ExitCode.NO_TESTS_COLLECTED)
+        return None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        self._deselected += len(items)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> Generator[None, object, object]:
+        from envkit.doctor.collecting import expression_of
+
+        self._selected = len(session.items)
+        self._expression = expression_of(session.config)
+        self._say_selected()
+        self._begun = time.monotonic()
+        return (yield)
+
+    @pytest.hookimpl(specname="pytest_collection_finish")
+    def pytest_collection_finished(self) -> None:
+        # envkit's own plugin has waited for them by now, as it comes first.
+        self._waited += time.monotonic() - self._begun
+
+    def _say_selected(self) -> None:
+        self._write(
+            "selected",
+            selected=self._selected,
+            deselected=self._deselected,
+            expression=self._expression,
+        )
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(
+        self, fixturedef: pytest.FixtureDef[Any]
+    ) -> Generator[None, object, object]:
+        if fixturedef.argname not in _WAITING and not hasattr(fixturedef.func, "envkit_need"):
+            return (yield)
+        begun = time.monotonic()
+        try:
+            return (yield)
+        finally:
+            self._waited += time.monotonic() - begun
+
+    # -- reports ------------------------------------------------------------------------------
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self._write("uncollected", test=report.nodeid, **self._about(report))
+        elif report.skipped and isinstance(report.longrepr, tuple):
+            self._write("skipped file", test=report.nodeid, why=_reason(report))
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self._write("begun", test=nodeid)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if self._events is None:
+            return
+        outcomes, seconds, why = self._tests.get(report.nodeid, ([], 0.0, ""))
+        if outcome := _outcome(report):
+            outcomes.append(outcome)
+        if report.skipped:
+            why = why or _reason(report)
+        if report.failed:
+            self._write("failed", test=report.nodeid, **self._about(report))
+        self._tests[report.nodeid] = (outcomes, seconds + report.duration, why)
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        outcomes, seconds, why = self._tests.pop(nodeid, ([], 0.0, ""))
+        self._write("test", test=nodeid, outcomes=outcomes, seconds=round(seconds, 4), why=why)
+
+    def _about(self, report: pytest.TestReport | pytest.CollectReport) -> dict[str, Any]:
+        self._symptoms += 1
+        if self._symptoms > _MOST_SYMPTOMS:
+            return {}
+        from envkit.pytest_findings import ATTRIBUTE
+
+        return {"said": _said(report), "symptoms": getattr(report, ATTRIBUTE, [])}
+
+    # -- the end ------------------------------------------------------------------------------
+
+    def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        self._write("stopped", why=_words(excinfo.value))
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        value = excinfo.value
+        self._write("stopped", why=str(getattr(value, "msg", "") or value)[:_LONGEST])
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
+        self._selected = len(ids)
+        self._say_selected()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        told = getattr(node, "workeroutput", {}).get(_OUTPUT)
+        if told is None:  # it died
+            return
+        # All of them collect the same, and wait at the same time.
+        self._deselected, self._expression = told["deselected"], told["expression"]
+        self._waited = max(self._waited, told["waited"])
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_sessionfinish(
+        self, session: pytest.Session, exitstatus: int
+    ) -> Generator[None, object, object]:
+        output = getattr(session.config, "workeroutput", None)
+        if output is not None:
+            output[_OUTPUT] = {
+                "deselected": self._deselected,
+                "expression": self._expression,
+                "waited": self._waited,
+            }
+            return (yield)
+        try:
+            return (yield)  # xdist's workers end in here
+        finally:
+            if self._expression or self._deselected:
+                self._say_selected()
+            self._write("waited", seconds=round(self._waited, 4))
+            if failure := _failure(session.config):
+                self._write("no services", error=failure)
+            self._end(exitstatus)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_unconfigure(self, config: pytest.Config) -> None:
+        report = getattr(config.option, "xmlpath", None)
+        if report:
+            self._write("junit", path=str(Path(config.invocation_params.dir, report)))
+        self._end(0)  # without a session, as with --markers
+
+    def _end(self, code: int) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self._write("end", code=int(code))
+
+    def _write(self, what: str, **about: Any) -> None:
+        if self._events is not None:
+            self._events.write(what, **about)
+
+
+def _outcome(report: pytest.TestReport) -> str:
+    """As pytest counts it; empty if it does not."""
+    if report.outcome not in ("passed", "failed", "skipped"):
+        return ""  # as pytest-rerunfailures has it of a test that it runs once more
+    expected_to_fail = hasattr(report, "wasxfail")
+    if report.failed:
+        return "failed" if report.when == "call" else "error"
+    if report.skipped:
+        return "xfailed" if expected_to_fail else "skipped"
+    if report.when != "call" or type(report).__name__ == "SubtestReport":
+        return ""
+    return "xpassed" if expected_to_fail else "passed"
+
+
+def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    if not isinstance(report.longrepr, tuple):
+        return ""
+    return str(report.longrepr[2]).removeprefix("Skipped: ")[:_LONGEST]
+
+
+def _said(report: pytest.TestReport | pytest.CollectReport) -> str:
+    """What the short summary of pytest says of a failure, one line."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    text = str(crash.message if crash is not None else report.longrepr or "").strip()
+    # A file that cannot be imported has the error in the last line, a failed test in the first.
+    lines = text.splitlines() or [""]
+    return (lines[0] if crash is not None else lines[-1]).removeprefix("E ").strip()[:_LONGEST]
+
+
+def _words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".partition("\n")[0][:_LONGEST]
+
+
+def _failure(config: pytest.Config) -> dict[str, str] | None:
+    """Why envkit's own plugin could not have the services, if so."""
+    from envkit import pytest_plugin
+
+    run = config.stash.get(pytest_plugin._RUN, None)
+    return run.failure.as_dict() if run is not None and run.failure is not None else None
+
+
+def _end_with_envkit_test(lifeline: int) -> None:
+    """No run outlives who asked for it, not even one that is killed: it tears down, and ends."""
+
+    def wait() -> None:
+        os.read(lifeline, 1)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(_GRACE_S)
+        leads = os.getpgrp() == os.getpid()
+        (os.killpg if leads else os.kill)(os.getpid(), signal.SIGKILL)
+
+    os.set_inheritable(lifeline, False)
+    threading.Thread(target=wait, name="envkit-lifeline", daemon=True).start()
+
+
+# As early as can be: what the project's conftest.py does may take long.
+if LIFELINE in os.environ:
+    _end_with_envkit_test(int(os.environ.pop(LIFELINE)))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config, parser: pytest.Parser) -> None:
+    if ORDERS not in os.environ:
+        return
+    orders = _Orders(json.loads(os.environ[ORDERS]))
+    if places := orders.narrowed(parser):
+        early_config.known_args_namespace.file_or_dir = places
+    early_config.pluginmanager.register(_Category(orders, parser), "envkit-category")

@@ -1,0 +1,168 @@
+"""Each outcome, and what is said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+from msgspec import Struct
+
+from tests.conftest import Project
+from tests.gate.gated import LIGHT, PASSES, declare, results, said
+
+MODULE_SKIP = "import pytest\npytest.skip('no licence', allow_module_level=True)\n"
+
+
+class Case(Struct, frozen=True, kw_only=True):
+    """A category of its own.
+
+    Attributes:
+        code: Of its one file.
+        lines: Of its configuration.
+        cause: Without what differs from run to run.
+    """
+
+    code: str
+    outcome: str
+    cause: str
+    lines: str = ""
+    counts: Mapping[str, int] = {}
+
+
+CASES = {
+    "passes": Case(code=PASSES, outcome="passed", cause="", counts={"passed": 1}),
+    "fails": Case(
+        code=f"{PASSES}def test_two(): assert 1 == 2\ndef test_three(): assert 0\n",
+        outcome="failed",
+        cause="tests/fails/test_it.py::test_two: assert 1 == 2",
+        counts={"passed": 1, "failed": 2},
+    ),
+    "teardown": Case(
+        code="import pytest\n@pytest.fixture\ndef broken():\n    yield\n    raise OSError('no')\n"
+        "def test_it(broken): pass\n",
+        outcome="failed",
+        cause="tests/teardown/test_it.py::test_it: OSError: no",
+        counts={"passed": 1, "error": 1},
+    ),
+    "deselected": Case(
+        code=PASSES,
+        lines='args = ["-k", "agent"]',
+        outcome="empty",
+        cause="0 of 1 selected by -k 'agent'",
+    ),
+    "nothing": Case(code="x = 1\n", outcome="empty", cause="no test was found in tests/nothing"),
+    "module": Case(code=MODULE_SKIP, outcome="empty", cause="every test was skipped: no licence"),
+    "skipped": Case(
+        code="import pytest\n@pytest.mark.skip(reason='no licence')\ndef test_it(): pass\n",
+        outcome="empty",
+        cause="every test was skipped: no licence",
+        counts={"skipped": 1},
+    ),
+    "usage": Case(
+        code=PASSES,
+        lines='args = ["--no-such-option"]',
+        outcome="error",
+        cause="pytest does not know --no-such-option",
+    ),
+    "collection": Case(
+        code="import no_such_module\n",
+        outcome="error",
+        cause="1 file could not be collected, first tests/collection/test_it.py: "
+        "ModuleNotFoundError: No module named 'no_such_module'",
+    ),
+    "crash": Case(
+        code=f"{PASSES}def test_two():\n    import os\n    os.abort()\n",
+        outcome="error",
+        cause="pytest was ended by SIGABRT, while tests/crash/test_it.py::test_two was running",
+        counts={"passed": 1},
+    ),
+    "leaves": Case(
+        code="def test_it():\n    import os\n    os._exit(0)\n",
+        outcome="error",
+        cause="pytest's process ended with exit code 0 before its run was over, "
+        "while tests/leaves/test_it.py::test_it was running",
+    ),
+    "asks": Case(
+        code="import pytest\ndef test_it(): pytest.exit('the licence has run out')\n",
+        outcome="error",
+        cause="pytest stopped: the licence has run out",
+    ),
+    "hangs": Case(
+        code=f"{PASSES}def test_two():\n    import time\n    time.sleep(60)\n",
+        lines='timeout = "4s"',
+        outcome="error",
+        cause="took longer than its timeout of 4 s, "
+        "while tests/hangs/test_it.py::test_two was running",
+        counts={"passed": 1},
+    ),
+    "internal": Case(
+        code=PASSES,
+        lines='args = ["-p", "broken_plugin"]',
+        outcome="error",
+        cause="pytest stopped: RuntimeError: a plugin's own fault",
+    ),
+    "slow": Case(
+        code=PASSES,
+        lines='budget = "1ms"',
+        outcome="passed",
+        cause="of a budget of 0.001 s; slowest: tests/slow/test_it.py::test_one",
+        counts={"passed": 1},
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, dict[str, Any]]:
+    """All of them in one run: none waits for another."""
+    project = Project(tmp_path_factory.mktemp("outcomes"))
+    declare(project, **{name: case.lines for name, case in CASES.items()})
+    for name, case in CASES.items():
+        project.write(f"tests/{name}/test_it.py", case.code)
+    project.write(
+        "broken_plugin.py",
+        'def pytest_collection_finish():\n    raise RuntimeError("a plugin\'s own fault")\n',
+    )
+    found = results(project)
+    project.envkit("down")
+    return found
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_outcome(outcomes: Mapping[str, dict[str, Any]], name: str) -> None:
+    case, found = CASES[name], outcomes[name]
+    assert found["outcome"] == case.outcome
+    assert case.cause in found["cause"]
+    assert bool(case.cause) == bool(found["cause"])
+    if name != "hangs":  # it may have got far enough to report the interruption
+        assert found["counts"] == case.counts
+
+
+def test_collection_error_carries_what_the_doctor_says(project: Project) -> None:
+    declare(project, database="")
+    project.write("tests/database/test_it.py", "import clickhouse_driver\n")
+    [found] = said(project)["categories"]
+    assert found["outcome"] == "error"
+    assert found["finding"]["slug"] == "driver.missing"
+    assert "clickhouse-driver" in found["finding"]["fix"]["command"]
+
+
+@pytest.fixture
+def silent_redis() -> Iterator[int]:
+    """A port that takes connections, and never answers."""
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_server_that_does_not_answer_is_not_checked(project: Project, silent_redis: int) -> None:
+    declare(project, database='needs = ["redis"]', integration='after = ["database"]')
+    project.write("tests/database/test_it.py", PASSES)
+    url = f"redis://127.0.0.1:{silent_redis}/0"
+
+    report = said(project, ENVKIT_REDIS_URL=url, **LIGHT)
+
+    assert [one["outcome"] for one in report["categories"]] == ["not-checked", "not-checked"]
+    assert report["categories"][0]["cause"].startswith("Redis could not be checked")
+    assert report["exit_code"] == 3
