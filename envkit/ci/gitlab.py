@@ -117,7 +117,7 @@ def _afterwards() -> str:
         'if [ "$CI_JOB_STATUS" != success ]; then',
         f"  mkdir -p {REPORT}",
         f"  envkit doctor --format html > {REPORT}/doctor.html || true",
-        f"  cp -r {_STATE}/envkit/logs {REPORT}/ || true # there are none if all ended well",
+        f"  test ! -d {_STATE}/envkit/logs || cp -r {_STATE}/envkit/logs {REPORT}/",
         "fi",
     ]
     return _line("".join(f"{line}\n" for line in lines))

@@ -1,7 +1,7 @@
 """The steps of a generated job, run one after another as a CI would, in a clean checkout.
 
-What a CI brings itself is stood in for: a clone for ``actions/checkout``, a virtual environment that
-sees this one's packages for ``actions/setup-python``. pip, envkit and pytest are the real ones.
+What a CI brings itself is stood in for: a clone for ``actions/checkout``, a virtual environment
+that sees this one's packages for ``actions/setup-python``. pip, envkit and pytest are real.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
+from tests.ci.published import parsed
 from tests.test_export import read_github_file
 
 LIMIT_S = 300
@@ -49,7 +48,9 @@ class Machine:
         self._git(project, "commit", "--quiet", "--message=all")
         self._git(place, "clone", "--quiet", str(project), str(self.checkout))
         _make_python(python)
-        self.environment = {name: text for name, text in os.environ.items() if _KEPT.fullmatch(name)}
+        self.environment = {
+            name: text for name, text in os.environ.items() if _KEPT.fullmatch(name)
+        }
         self.environment |= {
             "PATH": f"{python / 'bin'}{os.pathsep}{os.environ['PATH']}",
             "HOME": str(home),
@@ -67,7 +68,7 @@ class Machine:
         result = subprocess.run(
             ["sh", "-e", "-c", script],
             cwd=self.checkout,
-            env=self.environment | environment,
+            env={**self.environment, **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -87,7 +88,12 @@ class Machine:
 
 
 def run_github(
-    machine: Machine, text: str, *, matrix: Mapping[str, str], secrets: Mapping[str, str], **env: str
+    machine: Machine,
+    text: str,
+    *,
+    matrix: Mapping[str, str],
+    secrets: Mapping[str, str],
+    **env: str,
 ) -> bool:
     """Run one job of the workflow's matrix; whether it is green.
 
@@ -98,7 +104,7 @@ def run_github(
         secrets: Of the repository.
         env: Instead of the job's own variables.
     """
-    (job,) = yaml.safe_load(text)["jobs"].values()
+    (job,) = parsed(text)["jobs"].values()
     known = {f"matrix.{name}": value for name, value in matrix.items()}
     known |= {f"secrets.{name}": value for name, value in secrets.items()}
     variables = {name: _filled(value, known) for name, value in job["env"].items()} | env
@@ -137,13 +143,13 @@ def run_gitlab(machine: Machine, text: str, *, matrix: Mapping[str, str], **env:
         matrix: The values that make it one job.
         env: The project's variables, which win over those of the job.
     """
-    job = yaml.safe_load(text)["tests"]
+    job = parsed(text)["tests"]
     fixed = {"CI_PROJECT_DIR": str(machine.checkout), "GITLAB_CI": "true"}
     variables = {
         name: value.replace("$CI_PROJECT_DIR", str(machine.checkout))
         for name, value in job["variables"].items()
     }
-    variables |= fixed | matrix | env
+    variables |= {**fixed, **matrix, **env}
     # One shell for all lines, as the runner does it.
     green = machine.run("script", "\n".join(job["script"]), variables)
     status = {"CI_JOB_STATUS": "success" if green else "failed"}
