@@ -11,6 +11,7 @@ from typing import Final
 
 from envkit.ci.job import REPORT, Container, Job
 from envkit.ci.pins import ACTIONS, RUNNER, WHEELS
+from envkit.ci.postgres import apt_lines
 from envkit.ci.text import block, mapping, scalar
 
 __all__ = ["render"]
@@ -93,10 +94,8 @@ def _steps(job: Job) -> Iterator[str]:
     yield f"- {_use('setup-python')}  with:\n    python-version: {json.dumps(python)}\n"
     yield _cache(job, python)
     if job.kind == "own" and job.other_postgres:
-        version = (
-            '"${ENVKIT_POSTGRES_VERSION%%.*}"' if job.separately else job.postgres[0].split(".")[0]
-        )
-        yield _step(f"Postgres of another version than {WHEELS['postgres']}", *_apt(job, version))
+        name = f"Postgres of another version than the embedded extra's, {WHEELS['postgres']}"
+        yield _step(name, *apt_lines(job, "sudo "))
     yield _step("Install the project and what its tests need", *job.install.lines)
     if job.generated:
         yield _step(
@@ -127,7 +126,7 @@ def _axes(job: Job) -> Iterator[str]:
 
 def _cache(job: Job, python: str) -> str:
     files = ", ".join(f"'{name}'" for name in job.install.files)
-    begin = f"envkit-${{{{ runner.os }}}}-${{{{ runner.arch }}}}-{python}-"
+    begin = f"envkit-{RUNNER}-{python}-"
     key = begin + (f"${{{{ hashFiles({files}) }}}}" if files else "0")
     paths = ["~/.cache/pip", *(["~/.cache/envkit"] if job.kind == "own" else [])]
     what = "Wheels, and the initialised Postgres" if job.kind == "own" else "Wheels"
@@ -138,24 +137,11 @@ def _cache(job: Job, python: str) -> str:
     )
 
 
-def _apt(job: Job, version: str) -> list[str]:
-    lines = [
-        "sudo apt-get update",
-        "sudo apt-get install --yes postgresql-common",
-        "sudo /usr/share/postgresql-common/pgdg/apt.postgresql.org.sh -y",
-        f"sudo apt-get install --yes --no-install-recommends postgresql-{version}",
-    ]
-    if not job.separately:
-        return lines
-    test = f'if [ "${{ENVKIT_POSTGRES_VERSION%%.*}}" != {WHEELS["postgres"]} ]; then'
-    return [test, *(f"  {line}" for line in lines), "fi"]
-
-
 def _step(name: str, *lines: str, condition: str = "") -> str:
     text = f"- name: {scalar(name)}\n"
     if condition:
         text += f"  if: {condition}\n"
-    if len(lines) == 1 and len(lines[0]) < 80:
+    if len(lines) == 1 and "\n" not in lines[0]:
         return f"{text}  run: {scalar(lines[0])}\n"
     return f"{text}  run: |\n{block(''.join(f'{line}{chr(10)}' for line in lines), 2)}"
 

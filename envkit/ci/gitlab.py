@@ -10,6 +10,7 @@ from typing import Final
 
 from envkit.ci.job import REPORT, Container, Job
 from envkit.ci.pins import WHEELS
+from envkit.ci.postgres import apt_lines
 from envkit.ci.text import block, items, mapping, scalar
 
 __all__ = ["render"]
@@ -71,13 +72,12 @@ def _variables(job: Job) -> str:
         text += mapping(job.urls(), 1)
     text += "  # Below the project, because GitLab keeps nothing else.\n"
     places = {"PIP_CACHE_DIR": f"{_CACHE}/pip", "XDG_STATE_HOME": _STATE}
-    if job.kind == "own":
-        places["XDG_CACHE_HOME"] = _CACHE
     return text + mapping({name: f"$CI_PROJECT_DIR/{at}" for name, at in places.items()}, 1)
 
 
 def _cache(job: Job, python: str) -> str:
-    paths = [f"{_CACHE}/pip/", *([f"{_CACHE}/envkit/"] if job.kind == "own" else [])]
+    # Not the initialised Postgres: its files lose their owner on the way, and would be refused.
+    paths = [f"{_CACHE}/pip/"]
     # GitLab takes two at most.
     files = job.install.files[:2]
     key = f"prefix: {scalar(f'envkit-{python}')}\n"
@@ -89,26 +89,13 @@ def _cache(job: Job, python: str) -> str:
 def _script(job: Job) -> str:
     lines = []
     if job.kind == "own" and job.other_postgres:
-        lines.append(_apt(job))
+        what = f"# Of another version than the embedded extra's, {WHEELS['postgres']}"
+        lines.append("\n".join((what, *apt_lines(job))))
     lines += job.install.lines
     if job.generated:
         lines.append("envkit secrets generate")
     lines += ["envkit doctor", job.test]
     return "".join(map(_line, lines))
-
-
-def _apt(job: Job) -> str:
-    major = "${ENVKIT_POSTGRES_VERSION%%.*}" if job.separately else job.postgres[0].split(".")[0]
-    lines = [
-        f"# Postgres of another version than {WHEELS['postgres']}, which the embedded extra brings",
-        f'if [ "{major}" != {WHEELS["postgres"]} ]; then',
-        "  apt-get update",
-        "  apt-get install --yes postgresql-common",
-        "  /usr/share/postgresql-common/pgdg/apt.postgresql.org.sh -y",
-        f'  apt-get install --yes --no-install-recommends "postgresql-{major}"',
-        "fi",
-    ]
-    return "".join(f"{line}\n" for line in lines)
 
 
 def _afterwards() -> str:

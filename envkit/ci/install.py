@@ -28,7 +28,7 @@ class Install(Struct, frozen=True, kw_only=True):
     """What to type.
 
     Attributes:
-        lines: For a POSIX shell in the project's directory.
+        lines: Commands for a POSIX shell in the project's directory; one may go over several.
         files: What they depend on, relative to the project; for the key of a cache.
         notes: What a person has to add.
     """
@@ -103,12 +103,14 @@ def _requirement_files(root: Path) -> tuple[str, ...]:
 
 
 def _listing(extra: str) -> str:
-    more = f', *p["optional-dependencies"]["{extra}"]' if extra else ""
-    program = (
-        'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"];'
-        f' print(*p.get("dependencies", []){more}, sep="\\n")'
+    more = f', *project["optional-dependencies"]["{extra}"]' if extra else ""
+    return (
+        "python -c '\n"
+        "import tomllib\n"
+        'project = tomllib.load(open("pyproject.toml", "rb"))["project"]\n'
+        f'print(*project.get("dependencies", []){more}, sep="\\n")\n'
+        f"' > {_LIST}"
     )
-    return f"python -c '{program}' > {_LIST}"
 
 
 def _ours(said: Iterable[str], embedded: bool) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["SHOP", "TEST", "write"]
+__all__ = ["SEVERAL", "SHOP", "TEST", "write"]
 
 #: Without a build system, its tests' needs in a dependency group, and with secrets of both kinds.
 SHOP = """\
@@ -24,6 +24,21 @@ services = ["postgres", "redis"]
 SERVICE_SECRET = { min_length = 32 }
 AUTH_SERVICE_URL = { kind = "url" }
 """
+#: The same as a package, with an extra for its tests and for two versions of Postgres.
+SEVERAL = (
+    SHOP.replace("[dependency-groups]\ndev =", "[project.optional-dependencies]\ntest =")
+    + """
+[tool.envkit.postgres]
+versions = ["17", "18"]
+
+[build-system]
+requires = ["setuptools"]
+build-backend = "setuptools.build_meta"
+
+[tool.setuptools]
+packages = ["shop"]
+"""
+)
 TEST = """\
 import os
 

@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -167,9 +168,13 @@ def _make_python(directory: Path) -> None:
         [sys.executable, "-m", "venv", "--without-pip", str(directory)], check=True, timeout=60
     )
     (site,) = directory.glob("lib/python*/site-packages")
-    here = str(Path(__file__).parents[2])
     # Packages of this environment count as installed there, and nothing has to be fetched twice.
-    (site / "outside.pth").write_text("\n".join([here, *filter(None, sys.path)]) + "\n")
+    # Not the standard library: what pip builds in isolation would lose it with these.
+    standard = sysconfig.get_path("stdlib")
+    outside = [path for path in sys.path if path and not path.startswith(standard)]
+    outside += [path for path in sys.path if path.endswith("-packages")]
+    lines = dict.fromkeys([str(Path(__file__).parents[2]), *outside])
+    (site / "outside.pth").write_text("".join(f"{line}\n" for line in lines))
     for name in ("envkit", "pytest"):
         program = directory / "bin" / name
         program.write_text(f'#!/bin/sh\nexec python -m {name} "$@"\n')

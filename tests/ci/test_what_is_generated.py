@@ -105,22 +105,27 @@ jobs:
           path: |
             ~/.cache/pip
             ~/.cache/envkit
-          key: envkit-${{ runner.os }}-${{ runner.arch }}-${{ matrix.python }}-${{ hashFiles('pyproject.toml') }}
-          restore-keys: envkit-${{ runner.os }}-${{ runner.arch }}-${{ matrix.python }}-
+          key: envkit-ubuntu-24.04-${{ matrix.python }}-${{ hashFiles('pyproject.toml') }}
+          restore-keys: envkit-ubuntu-24.04-${{ matrix.python }}-
 
-      - name: Postgres of another version than 18
+      - name: Postgres of another version than the embedded extra's, 18
         run: |
-          if [ "${ENVKIT_POSTGRES_VERSION%%.*}" != 18 ]; then
+          major=${ENVKIT_POSTGRES_VERSION%%.*}
+          if [ "$major" != 18 ]; then
             sudo apt-get update
             sudo apt-get install --yes postgresql-common
             sudo /usr/share/postgresql-common/pgdg/apt.postgresql.org.sh -y
-            sudo apt-get install --yes --no-install-recommends postgresql-"${ENVKIT_POSTGRES_VERSION%%.*}"
+            sudo apt-get install --yes --no-install-recommends postgresql-$major
           fi
 
       - name: Install the project and what its tests need
         run: |
           python -m pip install --quiet --upgrade 'pip>=25.1'
-          python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*p.get("dependencies", []), sep="\\n")' > .envkit-requirements.txt
+          python -c '
+          import tomllib
+          project = tomllib.load(open("pyproject.toml", "rb"))["project"]
+          print(*project.get("dependencies", []), sep="\\n")
+          ' > .envkit-requirements.txt
           python -m pip install -r .envkit-requirements.txt --group dev
 
       - name: Make the secrets that this run needs and nobody has to know
@@ -221,7 +226,6 @@ tests:
     # Below the project, because GitLab keeps nothing else.
     PIP_CACHE_DIR: $CI_PROJECT_DIR/.cache/pip
     XDG_STATE_HOME: $CI_PROJECT_DIR/.state
-    XDG_CACHE_HOME: $CI_PROJECT_DIR/.cache
   cache:
     key:
       prefix: envkit-$PYTHON
@@ -229,19 +233,23 @@ tests:
         - pyproject.toml
     paths:
       - .cache/pip/
-      - .cache/envkit/
   script:
     - |
-      # Postgres of another version than 18, which the embedded extra brings
-      if [ "${ENVKIT_POSTGRES_VERSION%%.*}" != 18 ]; then
+      # Of another version than the embedded extra's, 18
+      major=${ENVKIT_POSTGRES_VERSION%%.*}
+      if [ "$major" != 18 ]; then
         apt-get update
         apt-get install --yes postgresql-common
         /usr/share/postgresql-common/pgdg/apt.postgresql.org.sh -y
-        apt-get install --yes --no-install-recommends "postgresql-${ENVKIT_POSTGRES_VERSION%%.*}"
+        apt-get install --yes --no-install-recommends postgresql-$major
       fi
     - python -m pip install --quiet --upgrade 'pip>=25.1'
     - |
-      python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*p.get("dependencies", []), sep="\\n")' > .envkit-requirements.txt
+      python -c '
+      import tomllib
+      project = tomllib.load(open("pyproject.toml", "rb"))["project"]
+      print(*project.get("dependencies", []), sep="\\n")
+      ' > .envkit-requirements.txt
     - python -m pip install -r .envkit-requirements.txt --group dev
     - envkit secrets generate
     - envkit doctor
@@ -438,15 +446,15 @@ written to PROJECT/.gitlab-ci.yml
 
 
 def test_write_leaves_alone_what_somebody_else_made(project: Project) -> None:
-    project.write(".github/workflows/envkit.yml", "name: mine\n")
-    assert project.shown("ci", "github", "--write") == snapshot("""\
+    project.write(".gitlab-ci.yml", "mine: {}\n")
+    assert project.shown("ci", "gitlab", "--write") == snapshot("""\
 exit code 2
 -- stdout
 -- stderr
-error: PROJECT/.github/workflows/envkit.yml was not made by envkit, so it is left as it is [envkit.usage]
-  → envkit ci github > FILE, and include or copy what you want of it
+error: PROJECT/.gitlab-ci.yml was not made by envkit, so it is left as it is [envkit.usage]
+  → envkit ci gitlab > FILE, and include or copy what you want of it
 """)
-    assert (project.root / ".github/workflows/envkit.yml").read_text() == "name: mine\n"
+    assert (project.root / ".gitlab-ci.yml").read_text() == "mine: {}\n"
 
 
 def test_this_machines_environment_is_no_part_of_it(project: Project) -> None:
