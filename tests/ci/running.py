@@ -127,6 +127,10 @@ def run_steps(
     for step in steps:
         if (step.get("if") == "failure()") == green or "run" not in step:
             continue
+        if "==" in step.get("if", ""):
+            name, wanted = re.split(r" *== *", step["if"])
+            if known[name] != wanted.strip("'"):
+                continue
         own = {name: _filled(value, known) for name, value in step.get("env", {}).items()}
         before = read_github_file(exported.read_text())
         green &= machine.run(
