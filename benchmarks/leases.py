@@ -41,6 +41,7 @@ from envkit.templates import Templates
 
 _CYCLES = str(Path(__file__).with_name("cycles.py"))
 _WORK_S = 0.05
+_POOL = 4
 _WARM = 8  # of each service, to see what one of them takes
 _MANY = 10_000  # tests are to come, as far as the keeper knows
 _PEER = "pytest-postgresql"
@@ -53,12 +54,12 @@ class Extent(msgspec.Struct, frozen=True, kw_only=True):
     tables: tuple[int, ...] = (0, 50, 500)
     works: tuple[str, ...] = ("idle", "writing", "ddl")
     rounds: int = 100
-    few: int = 20
+    few: int = 15
     clients: tuple[int, ...] = (1, 4, 16)
-    seconds: float = 2.0
+    seconds: float = 1.5
 
 
-_QUICK = Extent(tables=(0, 50), rounds=20, few=5, clients=(1, 4), seconds=0.7)
+_QUICK = Extent(tables=(50,), rounds=20, few=5, clients=(1, 4), seconds=0.7)
 
 
 class Keeper:
@@ -81,10 +82,17 @@ class Keeper:
         self._templates.ensure(self.client, wants)
         return wants
 
-    def settled(self) -> None:
-        """Wait until nothing is to be made, renewed or removed any more."""
+    def settled(self, **ready: int) -> None:
+        """Wait until nothing is to be made, renewed or removed any more.
+
+        Args:
+            ready: Service to how many are to be ready then.
+        """
         begun = time.monotonic()
-        while any(row["pending"] for row in self.client.status()["services"]):
+        while any(
+            row["pending"] or row["ready"] < ready.get(row["service"], 0)
+            for row in self.client.status()["services"]
+        ):
             if since(begun) > LIMIT_S * 1000:
                 raise RuntimeError(f"the keeper does not finish: {self.client.status()}")
             time.sleep(0.0005)
@@ -128,7 +136,7 @@ class Benchmark:
         self._peers = peers
 
     def measure(self) -> None:
-        warm = Keeper(self._ground, "warm", self._extent.tables, 4)
+        warm = Keeper(self._ground, "warm", self._extent.tables, _POOL)
         with warm.client:
             server = self._up(warm)
             steps: dict[str, Callable[[], list[dict[str, Any]]]] = {
@@ -157,7 +165,8 @@ class Benchmark:
         keeper.client.start(SERVICES)
         for tables in self._extent.tables:
             keeper.client.warm(keeper.wants(SERVICES, tables), _MANY)
-        keeper.settled()
+        each = _POOL * len(self._extent.tables)  # of each template
+        keeper.settled(postgres=each, redis=_POOL, clickhouse=_POOL)
         return keeper.superuser()
 
     # -- one client ---------------------------------------------------------------------------
@@ -318,18 +327,19 @@ class Benchmark:
 
     def _memory(self, keeper: Keeper) -> list[dict[str, Any]]:
         """What grows by ready leases, one service after another."""
-        rows = []
+        rows: list[dict[str, Any]] = []
         kinds: list[tuple[ServiceName, int]] = [("postgres", n) for n in self._extent.tables]
         for service, tables in [*kinds, ("redis", 0), ("clickhouse", 0)]:
+            others = _WARM * sum(row["service"] == service for row in rows)
             keeper.client.start([service])
             wants = keeper.wants([service], tables)
             lease = keeper.client.take(wants)  # the first one brings up what all have in common
             keeper.client.release(lease.id)
             keeper.client.warm(wants, 1)
-            keeper.settled()
+            keeper.settled(**{service: others + 1})
             before = self._taken(keeper)
             keeper.client.warm(wants, _WARM)
-            keeper.settled()
+            keeper.settled(**{service: others + _WARM})
             after = self._taken(keeper)
             row = {what: (after[what] - before[what]) / (_WARM - 1) for what in after}
             rows.append({"service": service, "tables": tables, **row})

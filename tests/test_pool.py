@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from tests.conftest import Project
 
 
-def settle(client: Client) -> None:
-    """Wait until what came back is as new or gone."""
+def settle(client: Client, ready: int = 0) -> None:
+    """Wait until what came back is as new or gone, and so many are ready."""
     limit = time.monotonic() + 10
-    while any(row["pending"] for row in client.status()["services"]):
+    while any(row["pending"] or row["ready"] < ready for row in client.status()["services"]):
         assert time.monotonic() < limit, client.status()
         time.sleep(0.005)
 
@@ -44,7 +44,8 @@ def test_status_counts_what_is_ready(project: Project) -> None:
     project.write("envkit.toml", "[redis]\npool = 2\n")
     loaded = config.load(project.root)
     with connect(loaded.root, loaded.settings) as client:
+        client.start(["redis"])
         client.warm(Templates(loaded).wants(["redis"]), 10)
-        settle(client)
+        settle(client, ready=2)
         (row,) = client.status()["services"]
         assert (row["ready"], row["pending"], row["leases"]) == (2, 0, 0)

@@ -157,7 +157,8 @@ class AttachedSource:
         return None  # other people's servers are not asked to prove anything
 
     def drop(self, used: Held) -> None:
-        self._kind.drop(used.up.address, used.namespace)
+        if used.up.alive:
+            self._kind.drop(used.up.address, used.namespace)
 
     def begin(self, name: str, work: Groundwork) -> Held:
         begin = self._kind.begin

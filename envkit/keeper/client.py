@@ -62,6 +62,8 @@ class Client:
     Attributes:
         left: After `close` or `down`: containers that could not be removed.
         lost: After `close`: whether the keeper had gone away before.
+        building: Held from `prepare` to `commit`: another thread that waited for the template
+            meanwhile would keep this one from saying that it is done.
     """
 
     def __init__(self, sock: socket.socket, *, key: str) -> None:
@@ -69,6 +71,7 @@ class Client:
         self.keeper_pid = 0
         self.left: list[str] = []
         self.lost = False
+        self.building = threading.Lock()
         self._socket = sock
         self._lines = protocol.Lines(sock)
         self._guard = threading.Lock()
@@ -266,6 +269,7 @@ class Client:
     def _forked(self) -> None:
         self._shut("it belongs to the parent process")
         self._guard = threading.Lock()  # another thread of the parent may have held it
+        self.building = threading.Lock()
 
 
 def _wants(services: Sequence[ServiceName | Want]) -> tuple[Want, ...]:

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from msgspec import structs
 
-from envkit.errors import EnvkitError, LeaseFailed
+from envkit.errors import EnvkitError, LeaseFailed, TemplateAbsent
 from envkit.keeper.held import Held, Up, held
 from envkit.keeper.stock import Crew, Source, Stock
 from envkit.keeper.templates import Build, Templates
@@ -128,7 +128,8 @@ class SharedSource:
         return None if namespace is None else held(self._spec, used.up, namespace)
 
     def drop(self, used: Held) -> None:
-        self._spec.drop(used.up.address, used.namespace)
+        if used.up.alive:  # else what it had is gone with it
+            self._spec.drop(used.up.address, used.namespace)
 
     def begin(self, name: str, work: Groundwork) -> Held:
         up = self.ready()
@@ -189,8 +190,9 @@ class OwnSource:
 
     def ready(self) -> Up:
         with self._guard:
-            if self._in_use and self._spare is None:
-                return self._in_use[0]
+            alive = next((up for up in self._in_use if up.alive), None)
+            if alive is not None and self._spare is None:
+                return alive
             spare = self._spare = self._spare or self._next()
         return spare.get()
 
@@ -225,7 +227,7 @@ class OwnSource:
         self._stop(used.up)
         # A service that was started stays up, also if nobody has a part of it now.
         with self._guard:
-            if self._in_use or self._spare is not None:
+            if any(up.alive for up in self._in_use) or self._spare is not None:
                 return
             spare = self._spare = self._next()
         spare.get()
@@ -290,6 +292,7 @@ class Pool:
             before = self._up
             if before and before is not up and not before.alive:
                 # All that was on it is gone with it.
+                self._templates.end()
                 self._templates = self._new_templates()
                 for stock in self._stocks.values():
                     stock.close()
@@ -348,8 +351,14 @@ class Pool:
         self, key: str, name: str, run: str, work: Groundwork, owner: Hashable
     ) -> Build | None:
         """See `Templates.prepare`."""
-        self.ready()
-        return self._templates.prepare(key, name, run, work, owner)
+        while True:
+            self.ready()
+            templates = self._templates
+            try:
+                return templates.prepare(key, name, run, work, owner)
+            except TemplateAbsent:
+                if not templates.ended:  # by the end of its server, while we waited
+                    raise
 
     def commit(self, key: str, run: str, owner: Hashable) -> None:
         """See `Templates.commit`."""

@@ -7,13 +7,14 @@ removed and the next that waits takes over.
 
 from __future__ import annotations
 
+import os
 import threading
 import traceback
 from collections.abc import Callable, Hashable
 
 from msgspec import Struct
 
-from envkit.errors import EnvkitError, TemplateAbsent, UsageError
+from envkit.errors import EnvkitError, TemplateAbsent
 from envkit.keeper.held import Held
 from envkit.services.spec import Groundwork, Sealed
 
@@ -55,6 +56,9 @@ class Templates:
         begin: Makes what a builder prepares.
         seal: Makes a template of it.
         discard: Removes what was begun, or what was sealed.
+
+    Attributes:
+        ended: Whether the server is gone.
     """
 
     def __init__(
@@ -67,6 +71,7 @@ class Templates:
         self._seal = seal
         self._discard = discard
         self._changed = threading.Condition()
+        self.ended = False
         self._entries: dict[str, _Entry] = {}
 
     def sealed(self, key: str) -> Sealed:
@@ -97,9 +102,12 @@ class Templates:
 
         Raises:
             EnvkitError: What the builder of this run has failed with.
+            TemplateAbsent: The server or the client is gone.
         """
         with self._changed:
             while True:
+                if self.ended:
+                    raise TemplateAbsent("the server of this template is gone")
                 entry = self._entries.get(key)
                 if entry is None:
                     break
@@ -112,7 +120,8 @@ class Templates:
                 self._changed.wait()
             entry = self._entries[key] = _Entry(name, owner)
         try:
-            held = self._begin(f"template_{key}", work)
+            # Never the same name twice: what the last builder began may be there still.
+            held = self._begin(f"template_{key}_{os.urandom(3).hex()}", work)
         except BaseException as error:
             self._fail(key, entry, run, error)
             raise
@@ -128,7 +137,7 @@ class Templates:
 
         Raises:
             TemplateFailed, TemplateShared: It cannot be a template as it is.
-            UsageError: It was not ordered from this client.
+            TemplateAbsent: It is not ordered from this client, or not any more: its server is gone.
         """
         entry, held = self._building(key, owner)
         try:
@@ -136,8 +145,12 @@ class Templates:
         except BaseException as error:
             self._remove(held, None)
             self._fail(key, entry, run, error)
+            if not held.up.alive:
+                raise TemplateAbsent(f"the server went away under the template: {error}") from error
             raise
         with self._changed:
+            if self.ended:
+                raise TemplateAbsent("the server of this template is gone")
             entry.sealed, entry.builder = sealed, None
             self._changed.notify_all()
             old = self._superseded(entry.name)
@@ -149,7 +162,7 @@ class Templates:
         """What was ordered could not be done.
 
         Raises:
-            UsageError: It was not ordered from this client.
+            TemplateAbsent: As `commit`.
         """
         entry, held = self._building(key, owner)
         self._remove(held, None)
@@ -166,11 +179,18 @@ class Templates:
             if entry.held is not None:
                 self._remove(entry.held, None)
 
+    def end(self) -> None:
+        """The server is gone, and with it all that was made or begun there."""
+        with self._changed:
+            self.ended = True
+            self._entries.clear()
+            self._changed.notify_all()
+
     def _building(self, key: str, owner: Hashable) -> tuple[_Entry, Held]:
         with self._changed:
             entry = self._entries.get(key)
             if entry is None or entry.builder != owner or entry.held is None:
-                raise UsageError("this client was not asked to build that template")
+                raise TemplateAbsent("this client is not asked to build that template")
             entry.builder = None  # from here on its end removes nothing
             return entry, entry.held
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import field
@@ -19,6 +20,8 @@ from envkit.services import postgres_renewal as renewal
 from envkit.services.postgres_sessions import (
     admin,
     connected,
+    drop_both,
+    drop_database,
     end_sessions,
     identifier,
     literal,
@@ -46,7 +49,6 @@ __all__ = [
 ]
 
 _GONE_S: Final = 5.0
-_LEFT_S: Final = 0.5
 
 
 class PostgresSealed(Sealed, frozen=True, kw_only=True):
@@ -73,6 +75,8 @@ def create(
     password = new_password()
     superuser = isinstance(settings, PostgresSettings) and settings.superuser
     with admin(address) as connection:
+        if sealed is None:
+            _close_shared(connection)
         version = connection.info.server_version
         connection.execute(_role(name, password, superuser=superuser, of=sealed, version=version))
         try:
@@ -95,9 +99,27 @@ def create(
             after += copy_settings(sealed, name)
         connection.execute("; ".join(after))
         mark = ""
-        if not superuser and sealed is not None and sealed.contents is not None:
+        # Without a pool nothing is kept that could be renewed.
+        if settings.pool and not superuser and sealed is not None and sealed.contents is not None:
             mark = renewal.mark_of(connection, name)
     return Namespace(user=name, password=password, database=name, mark=mark)
+
+
+_closing: Final = threading.Lock()
+
+
+def _close_shared(connection: psycopg.Connection[Any]) -> None:
+    """Let nobody but superusers into the databases that every server has.
+
+    Large objects would stay there, and locks and notifications would meet those of other leases.
+    """
+    with _closing:
+        rows = connection.execute(
+            "SELECT datname::text FROM pg_database WHERE datname IN ('postgres', 'template1')"
+            " AND has_database_privilege('public', oid, 'CONNECT')"
+        ).fetchall()
+        for (name,) in rows:
+            connection.execute(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC")
 
 
 def _role(
@@ -121,11 +143,7 @@ def copy_settings(sealed: PostgresSealed, name: str) -> list[str]:
 
 def drop(address: Address, namespace: Namespace) -> None:
     """See `Service.drop`."""
-    with admin(address) as connection:
-        # The server itself would look again after 100 ms whether a session that is ending is gone.
-        end_sessions(connection, namespace.database, _LEFT_S)
-        connection.execute(f'DROP DATABASE IF EXISTS "{namespace.database}" WITH (FORCE)')
-        connection.execute(f'DROP ROLE IF EXISTS "{namespace.user}"')
+    drop_both(address, namespace.database)
 
 
 # -- templates ------------------------------------------------------------------------------------
@@ -217,7 +235,7 @@ def seal(address: Address, namespace: Namespace) -> PostgresSealed:
     with admin(address) as connection:
         made = [what for what in _shared(connection) if what not in before["shared"]]
         if made:
-            _undo(connection, namespace, made)
+            _undo(address, connection, namespace, made)
             raise TemplateShared(
                 f"preparing the template made {', '.join(made)}, which all databases of the "
                 "server would share",
@@ -237,7 +255,11 @@ def seal(address: Address, namespace: Namespace) -> PostgresSealed:
         contents = renewal.contents_of(inside)
     with admin(address) as connection:
         end_sessions(connection, name, _GONE_S)
-        connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+        # Not its owner's any more: who has a copy has that one's rights.
+        connection.execute(
+            f'ALTER DATABASE "{name}" OWNER TO CURRENT_USER;'
+            f' ALTER DATABASE "{name}" ALLOW_CONNECTIONS false'
+        )
     return PostgresSealed(
         namespace=namespace,
         settings=sealed.settings,
@@ -294,11 +316,13 @@ def _assignment(text: str) -> str:
     return f"{name} TO {literal(value)}"
 
 
-def _undo(connection: psycopg.Connection[Any], namespace: Namespace, made: list[str]) -> None:
+def _undo(
+    address: Address, connection: psycopg.Connection[Any], namespace: Namespace, made: list[str]
+) -> None:
     """Drop the roles that a builder made, and before them the database that they own things in."""
     import psycopg
 
-    connection.execute(f'DROP DATABASE IF EXISTS "{namespace.database}" WITH (FORCE)')
+    drop_database(address, connection, namespace.database)
     for what in made:
         if match := re.fullmatch("the role (.*)", what, re.DOTALL):
             with contextlib.suppress(psycopg.Error):  # something else of the user's depends on it
@@ -321,7 +345,13 @@ def unseal(address: Address, sealed: Sealed) -> None:
     assert sealed.namespace is not None
     with admin(address) as connection:
         database = sealed.namespace.database
-        connection.execute(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
-        # What is in copies that somebody has belongs to it; then it stays as long as the server.
-        with contextlib.suppress(psycopg.errors.DependentObjectsStillExist):
-            connection.execute(f'DROP ROLE IF EXISTS "{sealed.namespace.user}"')
+        drop_database(address, connection, database)
+        # What is in copies that are still there belongs to it, so one that cannot go now goes with
+        # the next.
+        rows = connection.execute(
+            "SELECT rolname::text FROM pg_roles WHERE rolname ~ '^template_' AND NOT rolcanlogin"
+            " AND NOT EXISTS (SELECT 1 FROM pg_database WHERE datname = rolname)"
+        ).fetchall()
+        for (name,) in rows:
+            with contextlib.suppress(psycopg.Error):
+                connection.execute(f'DROP ROLE IF EXISTS "{name}"')

@@ -9,6 +9,8 @@ What a session may change without superuser rights, and how each of it is seen:
   counting off or reset it. TRUNCATE, CREATE, ALTER and the like show as changes of catalogs.
 - Sequences, which nothing counts: the server does count that their block was read, and the values
   of those are compared.
+- What VACUUM and ANALYZE believe of a table, which they write into its row of pg_class in place and
+  so without counting: they themselves are counted.
 - What is outside of the database: its own row and its role's (name, password, settings, rights,
   membership, comments) is compared by the transaction that wrote it last.
 - The counters themselves, by a crash of the server, which forgets them: then another checkpointer
@@ -29,7 +31,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
-from envkit.services.postgres_sessions import admin, connected, end_sessions, verifier
+from envkit.services.postgres_sessions import (
+    admin,
+    connected,
+    drop_both,
+    end_sessions,
+    verifier,
+)
 from envkit.services.spec import Address, Namespace, new_password
 
 if TYPE_CHECKING:
@@ -42,6 +50,11 @@ _GONE_S: Final = 2.0
 _OLDEST: Final = 150000
 _AT_ONCE: Final = 100
 _OF_USERS: Final = "n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'"
+
+_ESTIMATED: Final = (
+    "pg_stat_get_vacuum_count(oid) + pg_stat_get_autovacuum_count(oid)"
+    " + pg_stat_get_analyze_count(oid) + pg_stat_get_autoanalyze_count(oid) > 0"
+)
 
 
 class Contents(Struct, frozen=True, kw_only=True):
@@ -171,6 +184,8 @@ def renewed(
     Raises:
         psycopg.Error: Something unexpected; the namespace is to be dropped.
     """
+    import psycopg
+
     old = namespace.database
     password = new_password()
     with admin(address) as connection:
@@ -179,11 +194,15 @@ def renewed(
         if not namespace.mark or mark_of(connection, old) != namespace.mark:
             return None
         # Refused while anybody is connected or connecting.
-        connection.execute(
-            f'BEGIN; ALTER DATABASE "{old}" RENAME TO "{name}";'
-            f' ALTER ROLE "{old}" RENAME TO "{name}";'
-            f" ALTER ROLE \"{name}\" PASSWORD '{verifier(password)}'; COMMIT"
-        )
+        try:
+            with connection.transaction():
+                connection.execute(
+                    f'ALTER DATABASE "{old}" RENAME TO "{name}";'
+                    f' ALTER ROLE "{old}" RENAME TO "{name}";'
+                    f" ALTER ROLE \"{name}\" PASSWORD '{verifier(password)}'"
+                )
+        except psycopg.errors.ObjectInUse:
+            return None
     try:
         with connected(address, dbname=name) as inside:
             proved = _reset(inside, contents)
@@ -192,32 +211,28 @@ def renewed(
                 mark = mark_of(connection, name)
             return Namespace(user=name, password=password, database=name, mark=mark)
     except BaseException:
-        _drop(address, name)
+        drop_both(address, name)  # under its new name nobody else knows it
         raise
-    _drop(address, name)
+    drop_both(address, name)
     return None
-
-
-def _drop(address: Address, name: str) -> None:
-    """Under its new name nobody else knows it."""
-    with admin(address) as connection:
-        end_sessions(connection, name, _GONE_S)  # the server would wait 100 ms for our own
-        connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-        connection.execute(f'DROP ROLE IF EXISTS "{name}"')
 
 
 def _reset(inside: psycopg.Connection[Any], contents: Contents) -> bool:
     if not _counts(inside):
         return False
     rows = inside.execute(
-        "SELECT oid::bigint, relkind::text FROM pg_class WHERE NOT relisshared AND"
+        f"SELECT oid::bigint, relkind::text, {_ESTIMATED}"  # noqa: S608
+        " FROM pg_class WHERE NOT relisshared AND"
         # What goes into a table's TOAST goes with a tuple of the table itself.
         " ((relkind IN ('r', 'm') AND pg_stat_get_tuples_inserted(oid)"
         " + pg_stat_get_tuples_updated(oid) + pg_stat_get_tuples_deleted(oid) > 0)"
-        " OR (relkind = 'S' AND pg_stat_get_blocks_fetched(oid) > 0))"
+        " OR (relkind = 'S' AND pg_stat_get_blocks_fetched(oid) > 0)"
+        f" OR {_ESTIMATED})"
     ).fetchall()
-    written = {oid for oid, kind in rows if kind != "S"}
-    read = {oid for oid, kind in rows if kind == "S"}
+    if any(estimated for _, _, estimated in rows):
+        return False
+    written = {oid for oid, kind, _ in rows if kind != "S"}
+    read = {oid for oid, kind, _ in rows if kind == "S"}
     if not written <= contents.empty.keys() or not read <= contents.sequences.keys():
         return False
     changed = {}

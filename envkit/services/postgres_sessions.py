@@ -19,10 +19,20 @@ from envkit.services.spec import Address
 if TYPE_CHECKING:
     import psycopg
 
-__all__ = ["admin", "connected", "end_sessions", "forget", "identifier", "literal", "verifier"]
+__all__ = [
+    "admin",
+    "connected",
+    "drop_both",
+    "drop_database",
+    "end_sessions",
+    "identifier",
+    "literal",
+    "verifier",
+]
 
-# Beside each other at most this many sessions are of use: so many namespaces are made at a time.
-_IDLE: Final = 4
+# As many as usually make or renew namespaces at a time: each worker of a test run may have to.
+_IDLE: Final = 16
+_LEFT_S: Final = 0.5
 
 
 def connected(address: Address, limit: float = 10, **other: Any) -> psycopg.Connection[Any]:
@@ -60,6 +70,10 @@ def admin(address: Address) -> Iterator[psycopg.Connection[Any]]:
     """A session on a server of our own, kept for whoever needs one next: a new one takes 2 ms."""
     key = (address.host, address.port, address.password)
     with _guard:
+        if key not in _idle:
+            # Perhaps another server died, and its sessions with it.
+            for kept in _idle.values():
+                kept[:] = [one for one in kept if _alive(one)]
         idle = _idle.setdefault(key, [])
         connection = None
         while idle and connection is None:
@@ -87,14 +101,6 @@ def _alive(connection: psycopg.Connection[Any]) -> psycopg.Connection[Any] | Non
             return connection
     connection.close()
     return None
-
-
-def forget(address: Address) -> None:
-    """Close what `admin` has kept: the server is going."""
-    with _guard:
-        idle = _idle.pop((address.host, address.port, address.password), [])
-    for connection in idle:
-        connection.close()
 
 
 def end_sessions(connection: psycopg.Connection[Any], database: str, limit: float) -> bool:
@@ -125,6 +131,49 @@ def end_sessions(connection: psycopg.Connection[Any], database: str, limit: floa
         time.sleep(pause)
         pause = min(pause * 1.5, 0.05)
     return True
+
+
+def drop_database(address: Address, connection: psycopg.Connection[Any], name: str) -> None:
+    """Drop a database with whoever is connected, whatever its owner did so that it cannot be.
+
+    Args:
+        address: Of the server.
+        connection: To another one.
+        name: Of the database.
+
+    Raises:
+        psycopg.Error: It cannot be dropped nevertheless.
+    """
+    import psycopg
+
+    statement = f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'
+    try:
+        connection.execute(statement)
+        return
+    except psycopg.errors.WrongObjectType:
+        connection.execute(f'ALTER DATABASE "{name}" IS_TEMPLATE false')
+    except psycopg.errors.ObjectInUse:
+        pass
+    # Nobody ends them but a session in the same database.
+    prepared = "SELECT gid FROM pg_prepared_xacts WHERE database = %s"
+    if gids := connection.execute(prepared, [name]).fetchall():
+        with connected(address, dbname=name) as inside:
+            for (gid,) in gids:
+                inside.execute(f"ROLLBACK PREPARED {literal(gid)}")
+    connection.execute(statement)
+
+
+def drop_both(address: Address, name: str) -> None:
+    """Drop a lease's database and its role of the same name.
+
+    Raises:
+        psycopg.Error: One of them cannot be dropped.
+    """
+    with admin(address) as connection:
+        # The server itself would look again after 100 ms whether a session that is ending is gone.
+        end_sessions(connection, name, _LEFT_S)
+        drop_database(address, connection, name)
+        connection.execute(f'DROP ROLE IF EXISTS "{name}"')
 
 
 def verifier(password: str, iterations: int = 1) -> str:

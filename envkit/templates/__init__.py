@@ -6,6 +6,7 @@ programs; the keeper sees to it that nobody else does meanwhile.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -88,7 +89,8 @@ class Templates:
         """
         for want in wants:
             if want.template:
-                self._ensure(client, want)
+                with client.building:
+                    self._ensure(client, want)
 
     def take(self, client: Client, wants: Sequence[Want]) -> Lease:
         """A lease, with its templates built first if they are not there.
@@ -100,7 +102,9 @@ class Templates:
             try:
                 return client.take(wants)
             except TemplateAbsent:
-                self.ensure(client, wants)
+                # The server may go away while a template is built, and the template with it.
+                with contextlib.suppress(TemplateAbsent):
+                    self.ensure(client, wants)
         return client.take(wants)
 
     def export(self, client: Client, wants: Sequence[Want], lease: str = "") -> Lease:
@@ -122,11 +126,13 @@ class Templates:
         try:
             prepare(where, source, self._config)
         except EnvkitError as error:
-            client.give_up(want, error, run=self._run)
+            with contextlib.suppress(EnvkitError):  # what is raised is worth more
+                client.give_up(want, error, run=self._run)
             raise
         except BaseException as error:
             gone = TemplateFailed(f"preparing the template was interrupted ({error!r})")
-            client.give_up(want, gone, run="")
+            with contextlib.suppress(EnvkitError):
+                client.give_up(want, gone, run="")
             raise
         client.commit(want, run=self._run)
 
