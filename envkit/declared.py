@@ -41,6 +41,7 @@ class Secret(Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: The environment variable that holds it.
+        kind: What it has to be; ``opaque`` is any text.
         algorithm: Of a ``jwt`` key: HS256 and so on; empty for other kinds.
         one_of: What a ``one-of`` may be; empty for other kinds.
         min_length: In bytes; 0 leaves it to the kind.

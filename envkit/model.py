@@ -14,6 +14,7 @@ __all__ = [
     "AttachSettings",
     "BackendChoice",
     "BackendName",
+    "CiRecipe",
     "ComposeRecipe",
     "ContainerRecipe",
     "DockerSettings",
@@ -418,6 +419,28 @@ class ComposeRecipe(Struct, frozen=True, kw_only=True):
     container: ContainerRecipe
     ready: str
     credentials: dict[str, tuple[str, str]]
+
+
+class CiRecipe(Struct, frozen=True, kw_only=True):
+    """How the official image runs as a service container of a CI job, with credentials for all.
+
+    A CI gives it an environment and a command, and no files.
+
+    Attributes:
+        port: That the server listens on.
+        environment: Of the container.
+        command: Instead of the image's own; nothing keeps that.
+        ready: A command for its health check that needs no shell.
+        url: Where it is then, with ``{host}`` for the host and without a port of its own.
+        ignored: Settings of the project that cannot reach it this way.
+    """
+
+    port: int
+    environment: dict[str, str]
+    command: tuple[str, ...]
+    ready: tuple[str, ...]
+    url: str
+    ignored: tuple[str, ...] = ()
 
 
 class ShellTool(Struct, frozen=True, kw_only=True):

@@ -130,6 +130,22 @@ def test_gitlab_refuses_what_its_report_cannot_carry(value: str, what: str) -> N
         gitlab.render({"A": value})
 
 
+@pytest.mark.parametrize(
+    ("variables", "over"),
+    [
+        ({f"A{number}": "x" for number in range(20)}, ""),
+        (
+            {f"A{number}": "x" for number in range(21)},
+            "21 variables, and GitLab takes 20 unless it is told otherwise",
+        ),
+        ({"A": "x" * 5117}, ""),
+        ({"A": "x" * 5118}, "5121 bytes, and GitLab takes 5120 unless it is told otherwise"),
+    ],
+)
+def test_what_is_too_much_for_gitlab_is_told(variables: dict[str, str], over: str) -> None:
+    assert gitlab.excess(gitlab.render(variables)) == over
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_has_a_renderer(name: str) -> None:
     assert "127.0.0.1" in renderer(name)({"PGHOST": "127.0.0.1"})

@@ -16,6 +16,7 @@ from typing import NoReturn
 
 import click
 
+from envkit.cli.ci import ci
 from envkit.cli.clean import down, prune
 from envkit.cli.compose import compose
 from envkit.cli.doctor import doctor
@@ -47,7 +48,7 @@ def cli() -> None:
 
 _COMMANDS = (
     *(up, run, export, shell, status, logs, down, prune),
-    *(init, test, doctor, explain, secrets, compose, images),
+    *(init, test, doctor, explain, secrets, ci, compose, images),
 )
 for _command in _COMMANDS:
     cli.add_command(_command)

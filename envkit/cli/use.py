@@ -66,6 +66,11 @@ def export(services: tuple[str, ...], output: str) -> None:
         _to_github(text, variables, endpoints)
     else:
         say(text, nl=False, secret=True)
+    if output == "gitlab":
+        from envkit.export.gitlab import excess
+
+        if over := excess(text):
+            say(f"warning: this has {over}", err=True)
 
 
 def _exported(loaded: Config, lease: str = "") -> dict[ServiceName, Endpoint]:

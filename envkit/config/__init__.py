@@ -202,6 +202,9 @@ def _settings(values: Values, root: Path, environ: Mapping[str, str]) -> Setting
     if versions := tree.get("postgres", {}).get("versions"):
         # One version at a time is what everything else knows: the first, unless one is named.
         tree["postgres"].setdefault("version", versions[0])
+        if values.get(("postgres", "version"), (None, ""))[1] == "ENVKIT_POSTGRES_VERSION":
+            # A variable that names one means this one alone, as in a job of CI's matrix.
+            del tree["postgres"]["versions"]
     if tree.get("data_dir"):
         # The same place from wherever below the project a command is typed.
         tree["data_dir"] = str(root / _home(tree["data_dir"], environ))

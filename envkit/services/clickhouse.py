@@ -15,6 +15,7 @@ from urllib.parse import quote
 from msgspec import structs
 
 from envkit.model import (
+    CiRecipe,
     ComposeRecipe,
     ContainerRecipe,
     Endpoint,
@@ -31,7 +32,7 @@ from envkit.services.clickhouse_http import Rejected, query
 from envkit.services.clickhouse_renewal import renew
 from envkit.services.clickhouse_statements import apply
 from envkit.services.handle import Handle, driver
-from envkit.services.spec import Address, Greeting, Namespace, Service
+from envkit.services.spec import THROW_AWAY, Address, Greeting, Namespace, Service
 from envkit.versions import numbers
 
 if TYPE_CHECKING:
@@ -132,6 +133,23 @@ def _compose(settings: ServiceSettings, image: FoundImage) -> ComposeRecipe:
             # None: a database of another name would cost a second start of the server.
             "database": ("CLICKHOUSE_DB", ""),
         },
+    )
+
+
+def _ci(settings: ServiceSettings) -> CiRecipe:
+    """After https://hub.docker.com/r/clickhouse/clickhouse-server."""
+    return CiRecipe(
+        port=8123,
+        environment={
+            "CLICKHOUSE_USER": "default",
+            "CLICKHOUSE_PASSWORD": THROW_AWAY,
+            "CLICKHOUSE_DEFAULT_ACCESS_MANAGEMENT": "1",
+        },
+        command=(),
+        ready=("wget", "-q", "--spider", "http://127.0.0.1:8123/ping"),
+        url=f"http://default:{THROW_AWAY}@{{host}}:8123/default",
+        # Of a profile, which is a file.
+        ignored=tuple(settings.settings),
     )
 
 
@@ -252,6 +270,7 @@ SPEC = Service(
     image=Image(official="clickhouse/clickhouse-server", version="25.8", built="envkit/clickhouse"),
     container=_container,
     compose=_compose,
+    ci=_ci,
     greet=_greet,
     warm=_warm,
     create=create,

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from msgspec import structs
 
 from envkit.model import (
+    CiRecipe,
     ComposeRecipe,
     ContainerRecipe,
     Endpoint,
@@ -26,7 +27,7 @@ from envkit.services import postgres_script
 from envkit.services.handle import Handle, driver
 from envkit.services.postgres_copies import begin, create, drop, renew, seal, unseal
 from envkit.services.postgres_sessions import admin, connected, verifier
-from envkit.services.spec import Address, Greeting, Namespace, Service
+from envkit.services.spec import THROW_AWAY, Address, Greeting, Namespace, Service
 
 if TYPE_CHECKING:
     import psycopg
@@ -87,10 +88,11 @@ def _parameters(settings: ServiceSettings, version: str) -> dict[str, str]:
     if settings.settings.get("wal_level", "minimal") != "minimal":
         merged["max_wal_senders"] = 10
     merged.update(settings.settings)
-    return {
-        name: ("on" if value else "off") if isinstance(value, bool) else str(value)
-        for name, value in merged.items()
-    }
+    return {name: _text(value) for name, value in merged.items()}
+
+
+def _text(value: str | int | float) -> str:
+    return ("on" if value else "off") if isinstance(value, bool) else str(value)
 
 
 def _conf(settings: ServiceSettings, version: str) -> str:
@@ -191,6 +193,23 @@ def _compose(settings: ServiceSettings, image: FoundImage) -> ComposeRecipe:
             "password": ("POSTGRES_PASSWORD", "postgres"),
             "database": ("POSTGRES_DB", "test"),
         },
+    )
+
+
+def _ci(settings: ServiceSettings) -> CiRecipe:
+    """After https://hub.docker.com/_/postgres."""
+    pairs = [f"-c{name}={_text(value)}" for name, value in settings.settings.items()]
+    return CiRecipe(
+        port=5432,
+        environment={
+            "POSTGRES_USER": "postgres",
+            "POSTGRES_PASSWORD": THROW_AWAY,
+            "POSTGRES_DB": "test",
+        },
+        command=("postgres", *pairs) if pairs else (),
+        # Over TCP: the server that runs the init scripts listens on its socket only.
+        ready=("pg_isready", "-h", "127.0.0.1", "-U", "postgres", "-d", "test"),
+        url=f"postgresql://postgres:{THROW_AWAY}@{{host}}:5432/test",
     )
 
 
@@ -337,6 +356,7 @@ SPEC = Service(
     image=Image(official="postgres", version="18", built="envkit/postgres"),
     container=_container,
     compose=_compose,
+    ci=_ci,
     greet=_greet,
     warm=_warm,
     create=create,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from envkit.model import (
+    CiRecipe,
     ComposeRecipe,
     ContainerRecipe,
     Endpoint,
@@ -113,6 +114,21 @@ def _compose(settings: ServiceSettings, image: FoundImage) -> ComposeRecipe:
         # The program ends with 0 also if the server is loading its data or refuses the password.
         ready='test "$(REDISCLI_AUTH="$(cat "$REDIS_PASSWORD_FILE")" redis-cli ping)" = PONG',
         credentials={"password": ("REDIS_PASSWORD", "redis")},
+    )
+
+
+def _ci(settings: ServiceSettings) -> CiRecipe:
+    """After https://hub.docker.com/_/redis, which takes no password from its environment."""
+    words = []
+    for name, value in settings.settings.items():
+        text = ("yes" if value else "no") if isinstance(value, bool) else str(value)
+        words += [f"--{name}", text]
+    return CiRecipe(
+        port=6379,
+        environment={},
+        command=("redis-server", *words) if words else (),
+        ready=("redis-cli", "ping"),
+        url="redis://{host}:6379/0",
     )
 
 
@@ -249,6 +265,7 @@ SPEC = Service(
     image=Image(official="redis", version="8", built="envkit/redis"),
     container=_container,
     compose=_compose,
+    ci=_ci,
     greet=_greet,
     warm=lambda: None,  # it speaks over plain sockets
     create=redis_databases.create,

@@ -6,11 +6,12 @@ import base64
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct, field
 
 from envkit.model import (
+    CiRecipe,
     ComposeRecipe,
     ContainerRecipe,
     Endpoint,
@@ -25,6 +26,7 @@ from envkit.model import (
 )
 
 __all__ = [
+    "THROW_AWAY",
     "Address",
     "Greeting",
     "Groundwork",
@@ -34,6 +36,10 @@ __all__ = [
     "address_of",
     "new_password",
 ]
+
+
+#: The password of servers that one job of a CI has to itself: no secret, and written as none.
+THROW_AWAY: Final = "throw-away"
 
 
 def new_password() -> str:
@@ -150,6 +156,7 @@ class Service(Struct, frozen=True, kw_only=True):
         image: Where its container images come from.
         container: Settings and image to the recipe for a container.
         compose: Settings and image to the recipe for Docker Compose.
+        ci: Settings to the recipe for a service container of a CI job.
         greet: One round trip in the service's own protocol with credentials; raises until the
             server answers. Takes an address and a limit in seconds.
         warm: Load what `greet` takes long to load, while something else is waited for.
@@ -184,6 +191,7 @@ class Service(Struct, frozen=True, kw_only=True):
     image: Image
     container: Callable[[ServiceSettings, FoundImage], ContainerRecipe]
     compose: Callable[[ServiceSettings, FoundImage], ComposeRecipe]
+    ci: Callable[[ServiceSettings], CiRecipe]
     greet: Callable[[Address, float], Greeting]
     warm: Callable[[], None]
     create: Callable[[Address, str, ServiceSettings, str, Sealed | None], Namespace]

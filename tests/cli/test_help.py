@@ -12,7 +12,7 @@ from inline_snapshot import snapshot
 if TYPE_CHECKING:
     from tests.conftest import Project
 
-COMMANDS = ("up", "run", "export", "shell", "status", "logs", "down", "prune", "init", "test")
+COMMANDS = ("up", "run", "export", "shell", "status", "logs", "down", "prune", "init", "test", "ci")
 
 
 def test_help(project: Project) -> None:
@@ -30,6 +30,7 @@ Options:
   -h, --help  Show this message and exit.
 
 Commands:
+  ci       Print a CI job that brings the services and runs the tests.
   compose  Write the services as a file for Docker Compose.
   doctor   Say what would make the tests fail, why, and what to type.
   down     Stop everything that runs for this project, whoever uses it.
@@ -229,6 +230,29 @@ Options:
   --junit FILE          Write a JUnit file with a suite for each category.
   --format [text|json]  For people or for programs.  [default: text]
   -h, --help            Show this message and exit.
+-- stderr
+""")
+
+
+def test_help_of_ci(project: Project) -> None:
+    assert project.shown("ci", "--help") == snapshot("""\
+exit code 0
+-- stdout
+Usage: envkit ci [OPTIONS] {github|gitlab}
+
+  Print a CI job that brings the services and runs the tests.
+
+  It is made from the project's configuration file alone: services, versions,
+  secrets, categories, and what pyproject.toml says the tests need. A file
+  that envkit did not make is not overwritten.
+
+Options:
+  --services [own|containers]  Servers of the embedded extra, or the CI's own
+                               service containers.  [default: own]
+  --python VERSION,...         Versions to run with.  [default: one that
+                               requires-python allows]
+  --write                      Write it to where that CI looks for it.
+  -h, --help                   Show this message and exit.
 -- stderr
 """)
 

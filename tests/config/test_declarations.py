@@ -16,6 +16,7 @@ from envkit.declared import ALGORITHMS, PLACES, Category, Secret
 from envkit.errors import ConfigInvalid, ConfigUnknownKey
 from envkit.model import Settings
 from tests.config.reading import read, table
+from tests.config.wrong import DECLARATIONS
 
 
 def test_every_key_of_a_secret_can_be_declared(tmp_path: Path) -> None:
@@ -202,43 +203,7 @@ def test_a_wrong_declaration_says_where_what_and_what_instead(
     assert (caught.value.observed, caught.value.hint) == (observed, hint)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "env_files = '.env'",
-        "env_files = ['']",
-        "secret_dirs = [1]",
-        "secrets = []",
-        'secrets."A-B" = {}',
-        "secrets.ENVKIT_KEY = {}",
-        "secrets.KEY.kind = 'key'",
-        "secrets.KEY.one_of = []",
-        "secrets.KEY.one_of = 'a'",
-        "secrets.KEY.min_length = 0",
-        "secrets.KEY.min_length = true",
-        "secrets.KEY.min_length = '32'",
-        "secrets.KEY.min_entropy = nan",
-        "secrets.KEY.min_entropy = -1",
-        f"secrets.KEY.min_entropy = {'9' * 400}",
-        "secrets.KEY.pattern = 1",
-        "secrets.KEY.required_in = 'ci'",
-        "secrets.KEY.required_in = ['staging']",
-        "secrets.KEY.required_in = ['ci', 'ci']",
-        "secrets.KEY.differs_from = ['KEY']",
-        "secrets.KEY.generate = 1",
-        "categories = 1",
-        'categories."-x" = {}',
-        "categories.a = []",
-        "categories.a.paths = 'tests'",
-        "categories.a.markers = ['slow']",
-        "categories.a.needs = ['KEY']",
-        "categories.a.after = ['a']",
-        "categories.a.args = [1]",
-        "categories.a.timeout = 'soon'",
-        "categories.a.budget = -1",
-        "categories.a.allow_empty = 'yes'",
-    ],
-)
+@pytest.mark.parametrize("text", DECLARATIONS)
 def test_declarations_that_do_not_fit_are_refused_with_their_line(
     tmp_path: Path, text: str
 ) -> None:

@@ -206,3 +206,10 @@ def test_an_unknown_backend_names_the_option_it_was_given_with(tmp_path: Path) -
     with pytest.raises(UsageError, match="--envkit-backend is") as caught:
         load(tmp_path, environ={}, overrides=overrides)
     assert caught.value.hint == "write --envkit-backend docker"
+
+
+def test_a_version_of_postgres_means_that_one_alone(tmp_path: Path) -> None:
+    text = table('postgres.versions = ["17", "18"]')
+    assert read(tmp_path, text).settings.postgres.versions == ("17", "18")
+    found = read(tmp_path, text, environ={"ENVKIT_POSTGRES_VERSION": "18"}).settings.postgres
+    assert (found.version, found.versions) == ("18", ())

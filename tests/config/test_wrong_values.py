@@ -15,6 +15,7 @@ from envkit.config import (
 )
 from envkit.errors import ConfigInvalid, ConfigUnknownKey
 from tests.config.reading import read, table
+from tests.config.wrong import VALUES
 
 
 @pytest.mark.parametrize(
@@ -87,42 +88,7 @@ def test_a_wrong_value_says_where_what_and_what_instead(
     assert (caught.value.observed, caught.value.hint) == (observed, hint)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "services = []",
-        'services = "redis"',
-        "services = [['redis']]",
-        "services = [true]",
-        "backend = 1",
-        'backend.redis = "podman"',
-        "data_dir = 1",
-        r'data_dir = "a\u0000b"',
-        "export_env = 1",
-        "docker = 1",
-        "attach = 1",
-        'postgres.version = "latest"',
-        'postgres.version = "18; rm"',
-        "postgres.version = true",
-        "postgres.version = -1",
-        'env = "DSN"',
-        "env.DSN = 1",
-        'env.DSN = "mysql.url"',
-        'env."A-B" = "redis.url"',
-        'env."" = "redis.url"',
-        'env.ENVKIT_DSN = "redis.url"',
-        'redis.settings = "x"',
-        "redis.settings.a = [1]",
-        "redis.settings.a = 1979-05-27",
-        "redis.settings.a = {}",
-        "redis.settings.a = inf",
-        "redis.settings.a = 9223372036854775808",
-        r'redis.settings.a = "x\ny"',
-        r'redis.settings.a = "x\u0000"',
-        'redis.settings."a b" = 1',
-        'redis.settings = { "a.b" = 1, a.b = 2 }',
-    ],
-)
+@pytest.mark.parametrize("text", VALUES)
 def test_values_that_do_not_fit_are_refused_with_their_line(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigInvalid, match=r"^pyproject\.toml:3: tool\.envkit\."):
         read(tmp_path, table(f"linger = 0\n{text}"))
