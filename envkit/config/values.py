@@ -260,6 +260,10 @@ def count(most: int, *, least: int, example: str) -> Reader:
     return read
 
 
+# https://www.postgresql.org/docs/current/sql-createrole.html: reserved, whoever asks.
+_NO_ROLES: Final = ("public", "none")
+
+
 def _names(what: str, example: str) -> Reader:
     read = lines(what, example)
 
@@ -270,6 +274,8 @@ def _names(what: str, example: str) -> Reader:
             # https://www.postgresql.org/docs/current/limits.html: 63 bytes
             if len(item.encode()) > 63:
                 raise Wrong(item, f"{what} of at most 63 bytes", example, at=(index,))
+            if (item.startswith("pg_") and "role" in what) or item in _NO_ROLES:
+                raise Wrong(item, f"{what} that is not the server's own", example, at=(index,))
         return found
 
     return named

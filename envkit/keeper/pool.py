@@ -225,7 +225,10 @@ class OwnSource:
 
     def drop(self, used: Held) -> None:
         self._stop(used.up)
-        # A service that was started stays up, also if nobody has a part of it now.
+        self._keep_one()
+
+    def _keep_one(self) -> None:
+        """A service that was started stays up, also if nobody has a part of it now."""
         with self._guard:
             if any(up.alive for up in self._in_use) or self._spare is not None:
                 return
@@ -238,6 +241,7 @@ class OwnSource:
     def seal(self, begun: Held) -> Sealed:
         sealed = self._spec.seal(begun.up.address, begun.namespace)
         self._stop(begun.up)  # all that it had is in the template
+        self._keep_one()
         return sealed
 
     def empty(self) -> Sealed | None:
@@ -246,6 +250,7 @@ class OwnSource:
     def discard(self, begun: Held, sealed: Sealed | None) -> None:
         if sealed is None:
             self._stop(begun.up)
+            self._keep_one()
 
     def _next(self) -> SharedUp:
         self._count += 1

@@ -212,7 +212,14 @@ def make_extensions(inside: psycopg.Connection[Any], owner: str, wanted: tuple[s
 def make_roles(connection: psycopg.Connection[Any], owner: str, wanted: tuple[str, ...]) -> None:
     """Make the roles that all databases share, and let the builder grant to and from them."""
     for role in wanted:
-        known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone()
+        known = connection.execute(
+            "SELECT rolsuper FROM pg_roles WHERE rolname = %s", [role]
+        ).fetchone()
+        if known and known[0]:
+            raise TemplateFailed(
+                f"roles names {role!r}, who is a superuser: every lease could become one",
+                hint=f"leave {role} out; of a dump, make it with pg_dump --no-owner",
+            )
         if known is None:
             connection.execute(f"CREATE ROLE {identifier(role)} NOLOGIN")
         connection.execute(f"GRANT {identifier(role)} TO {identifier(owner)}")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from envkit.config import Config
 from envkit.config.wording import nearest
 from envkit.declared import EMPTY, TemplateSource
-from envkit.errors import EnvkitError, TemplateAbsent, TemplateFailed, UsageError
+from envkit.errors import EnvkitError, KeeperLost, TemplateAbsent, TemplateFailed, UsageError
 from envkit.model import Isolation, Lease, ServiceName, Want
 from envkit.services.spec import Groundwork
 from envkit.templates.sources import key_of
@@ -112,7 +112,8 @@ class Templates:
         try:
             return client.export(wants, lease)
         except TemplateAbsent:
-            self.ensure(client, wants)
+            up = {row["service"] for row in client.status()["services"]}
+            self.ensure(client, [want for want in wants if want.service in up])
         return client.export(wants, lease)
 
     def _ensure(self, client: Client, want: Want) -> None:
@@ -125,9 +126,14 @@ class Templates:
 
         try:
             prepare(where, source, self._config)
+            self._refuse_changed(want, name, source)
         except EnvkitError as error:
-            with contextlib.suppress(EnvkitError):  # what is raised is worth more
+            try:
                 client.give_up(want, error, run=self._run)
+            except KeeperLost:  # which is why it failed
+                raise
+            except EnvkitError:  # what is raised is worth more
+                raise error from None
             raise
         except BaseException as error:
             gone = TemplateFailed(f"preparing the template was interrupted ({error!r})")
@@ -135,6 +141,16 @@ class Templates:
                 client.give_up(want, gone, run="")
             raise
         client.commit(want, run=self._run)
+
+    def _refuse_changed(self, want: Want, name: str, source: TemplateSource) -> None:
+        """Make sure that a template is what its key says."""
+        if key_of(want.service, name, source, self._config, self._run) != want.template:
+            raise TemplateFailed(
+                f"files that the template of {want.service} is made from were changed while it "
+                "was made",
+                hint="run it again; if the migration itself writes files, name those that it "
+                f'depends on: watch = ["…"] in [tool.envkit.{want.service}]',
+            )
 
     def _source(self, want: Want) -> tuple[str, TemplateSource]:
         for (service, name), key in self._keys.items():

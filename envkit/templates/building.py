@@ -16,13 +16,14 @@ from envkit.config import Config
 from envkit.declared import TemplateSource
 from envkit.errors import TemplateFailed, TemplateTimeout
 from envkit.model import Endpoint
-from envkit.redact import printable, redacted
+from envkit.redact import conceal, printable, redacted
 from envkit.templates.sources import files_of, is_callable
 from envkit.variables import environment, misleading
 
 __all__ = ["prepare"]
 
 _SHOWN_LINES: Final = 40
+_SHOWN_LINE: Final = 500
 _SHOWN_BYTES: Final = 16 << 10
 _ENDING_S: Final = 2.0
 
@@ -32,7 +33,11 @@ import importlib, inspect, os, sys
 sys.path[:0] = [os.getcwd(), os.path.join(os.getcwd(), "src")]
 module, _, name = sys.argv[1].partition(":")
 function = getattr(importlib.import_module(module), name)
-function(*([os.environ[sys.argv[2]]] if inspect.signature(function).parameters else []))
+made = function(*([os.environ[sys.argv[2]]] if inspect.signature(function).parameters else []))
+if inspect.isawaitable(made):
+    import asyncio
+    async def wait(): return await made
+    asyncio.run(wait())
 """
 _URL: Final = {
     "postgres": "DATABASE_URL",
@@ -54,6 +59,7 @@ def prepare(where: Endpoint, source: TemplateSource, config: Config) -> None:
         TemplateTimeout: A command took too long.
         ConfigInvalid: A file is not there.
     """
+    conceal(where.secrets)  # commands print what they were given
     place = where.service
     _apply(where, files_of(source.schema, "schema", place, config), config)
     if source.migrate:
@@ -131,7 +137,7 @@ def _run(where: Endpoint, command: str, field: str, limit: float, config: Config
 def _by_hand(command: str) -> str:
     if is_callable(command):
         module, _, function = command.partition(":")
-        return f"python -c 'import {module}; {module}.{function}()'"
+        return f"python -c 'import {module}; {module}.{function}()' (with the URL, if it takes one)"
     import shlex
 
     simple = not set(command) & set("|&;<>()$`\\\"'*?[]#~=%\n")
@@ -154,5 +160,8 @@ def _tail(output: IO[bytes]) -> str:
     output.seek(max(0, size - _SHOWN_BYTES))
     lines = output.read().decode(errors="replace").strip().splitlines()
     cut = len(lines) > _SHOWN_LINES or size > _SHOWN_BYTES
-    shown = [printable(redacted(line)) for line in lines[-_SHOWN_LINES:]]
+    shown = [
+        printable(redacted(line[:_SHOWN_LINE])) + ("…" if len(line) > _SHOWN_LINE else "")
+        for line in lines[-_SHOWN_LINES:]
+    ]
     return "\n".join((["…"] if cut else []) + shown)

@@ -6,6 +6,7 @@ import glob
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,9 @@ __all__ = ["files_of", "is_callable", "key_of"]
 _USUAL: Final = frozenset(("migrations", "migration", "migrate", "alembic", "versions"))
 _USUAL_FILES: Final = ("alembic.ini", "yoyo.ini", "dbmate.env", "sqitch.conf", "sqitch.plan")
 _DEPTH: Final = 5
+# More than a project has of what a template is made from; beyond it is a slip of a glob.
+_MOST_FILES: Final = 20_000
+_MOST_BYTES: Final = 1 << 30
 _NOT_SOURCE: Final = frozenset(("node_modules", "__pycache__", "site-packages", "build", "dist"))
 
 
@@ -88,9 +92,12 @@ def files_of(patterns: Iterable[str], field: str, place: str, config: Config) ->
         here = [path for path in _matching(pattern, config.root) if path.is_file()]
         if not here:
             key = f"{place}.{field}"
+            what = (
+                "that is no file" if (config.root / pattern).exists() else "there is no such file"
+            )
             raise ConfigInvalid(
-                f"{config.origins.get(key, key)}: {field} names {pattern!r}, and there is no such "
-                f"file in {config.root}",
+                f"{config.origins.get(key, key)}: {field} names {pattern!r}, and {what} in "
+                f"{config.root}",
                 hint=f"ls {config.root / pattern}",
             )
         found |= dict.fromkeys(here)
@@ -101,8 +108,14 @@ def _matching(pattern: str, root: Path) -> list[Path]:
     if not glob.has_magic(pattern):
         return [root / pattern]
     # Not Path.glob, which takes no absolute patterns.
-    found = glob.glob(pattern, root_dir=root, recursive=True)  # noqa: PTH207
-    return sorted(root / path for path in found)
+    found = glob.iglob(pattern, root_dir=root, recursive=True)  # noqa: PTH207
+    some = [root / path for path in islice(found, _MOST_FILES + 1)]
+    if len(some) > _MOST_FILES:
+        raise ConfigInvalid(
+            f"{pattern!r} means more than {_MOST_FILES} files in {root}",
+            hint="name the directories that matter",
+        )
+    return sorted(some)
 
 
 def _watched(source: TemplateSource, commands: list[str], root: Path) -> Iterator[Path]:
@@ -145,6 +158,11 @@ def _usual(root: Path) -> Iterator[Path]:
 
 def _add(digest: hashlib.blake2b, path: Path, root: Path) -> None:
     try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise ConfigInvalid(
+                f"{path}, which a template is made from, is larger than 1 GiB",
+                hint="leave it out of watch",
+            )
         content = path.read_bytes()
     except OSError as error:
         raise ConfigInvalid(
