@@ -166,3 +166,19 @@ def test_server_that_does_not_answer_is_not_checked(project: Project, silent_red
     assert [one["outcome"] for one in report["categories"]] == ["not-checked", "not-checked"]
     assert report["categories"][0]["cause"].startswith("Redis could not be checked")
     assert report["exit_code"] == 3
+
+
+def test_services_that_cannot_be_had_after_all_block(project: Project) -> None:
+    """Nothing was declared that the doctor could have asked about."""
+    declare(project, database="", integration='after = ["database"]')
+    project.write("tests/database/test_it.py", "def test_it(real_redis): pass\n")
+    project.write("tests/integration/test_it.py", PASSES)
+
+    report = said(project, CI="true", ENVKIT_REDIS_URL="redis://127.0.0.1:1/0")
+
+    database, integration = report["categories"]
+    assert database["outcome"] == integration["outcome"] == "blocked"
+    assert "127.0.0.1:1" in database["cause"]
+    assert database["finding"]["slug"] == integration["finding"]["slug"]
+    assert database["counts"] == {}
+    assert report["exit_code"] == 1
