@@ -340,3 +340,68 @@ def test_interrupted_builder_ends_its_command(project: Project, leftovers: Lefto
     assert not leftovers.wait_until_none()
     sleeping = subprocess.run(["pgrep", "-f", "sleep 63"], capture_output=True, text=True)
     assert not sleeping.stdout
+
+
+def test_files_changed_while_the_template_was_made_are_told(project: Project) -> None:
+    project.write("migrations/1.sql", "")
+    configured(project, "migrate = 'test -e done || echo x >> migrations/1.sql; touch done'")
+    assert project.envkit("up").returncode == 0
+    done = project.envkit("run", "--", "true")
+    assert done.returncode == 125
+    assert "were changed while it was made [envkit.template.failed]" in done.stderr
+    assert project.envkit("run", "--", "true").returncode == 0
+
+
+def test_password_of_the_template_is_not_shown(project: Project) -> None:
+    configured(project, "migrate = 'echo it is $PGPASSWORD; exit 1'")
+    done = project.envkit("run", "--", "true")
+    assert "    it is ***\n" in done.stderr
+
+
+def test_role_of_a_superuser_is_not_given_to_leases(project: Project) -> None:
+    configured(project, 'roles = ["postgres"]')
+    done = project.envkit("run", "--", "true")
+    assert done.returncode == 125
+    assert "roles names 'postgres', who is a superuser" in done.stderr
+
+
+def test_asynchronous_function_is_awaited(project: Project) -> None:
+    project.write(
+        "tables.py",
+        "import psycopg\nasync def make(url):\n"
+        "    async with await psycopg.AsyncConnection.connect(url) as c:\n"
+        "        await c.execute('CREATE TABLE t AS SELECT 7 AS x')\n",
+    )
+    configured(project, 'migrate = "tables:make"')
+    assert answer(project, "SELECT x FROM t") == "[(7,)]"
+
+
+def test_killed_keeper_is_told_as_such_and_not_as_a_failed_migration(project: Project) -> None:
+    configured(project, "migrate = 'echo made >> count; sleep 2; psql -c \"SELECT 1\"'")
+    builder = project.spawn("run", "--", "true")
+    limit = time.monotonic() + 20
+    while not lines(project.root / "count"):
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+    data = json.loads(project.envkit("status", "--format", "json").stdout)
+    os.kill(data["keepers"][0]["pid"], signal.SIGKILL)
+    said, _ = builder.communicate(timeout=30)
+    assert "[envkit.keeper.lost]" in said
+    assert "[envkit.template.failed]" not in said
+
+
+def test_export_of_one_service_starts_no_other(project: Project) -> None:
+    project.write("seed.redis", "SET greeting hello\n")
+    project.write("s.sql", "CREATE TABLE t (x int);")
+    project.write(
+        "envkit.toml",
+        'services = ["postgres", "redis"]\n[postgres]\nschema = ["s.sql"]\n'
+        '[redis]\nseed = ["seed.redis"]\n',
+    )
+    assert project.envkit("up", "redis").returncode == 0
+    exported = project.envkit("export", "--format", "json")
+    assert list(json.loads(exported.stdout)["services"]) == ["redis"], exported.stderr
+    said = project.envkit("shell", "redis", stdin="GET greeting\n")
+    assert "hello" in said.stdout
+    status = json.loads(project.envkit("status", "--format", "json").stdout)
+    assert [row["service"] for row in status["keepers"][0]["services"]] == ["redis"]
