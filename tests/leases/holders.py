@@ -63,6 +63,8 @@ class There:
             env=os.environ | {"PYTHONPATH": place},
         )
         self._guard = threading.Lock()
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == "connected\n"
 
     def take(self, template: str = "") -> Lease:
         return msgspec.convert(self._call({"take": template}), Lease)
@@ -89,6 +91,7 @@ class There:
 def main() -> None:
     here = Here(Path.cwd())
     leases: dict[str, Lease] = {}
+    print("connected", flush=True)  # noqa: T201 - what it says first
     with contextlib.closing(here):
         for line in sys.stdin:
             asked = json.loads(line)
