@@ -351,7 +351,11 @@ def isolated_env(
     That goes for whatever else the test changes in it, too. Declared secrets that are not set have
     the values of the files where they are, or, if envkit may make them, values of this test's own.
     """
-    from envkit.pytest_run import environment_of, restored_environment, shown_variables
+    from envkit.pytest_environment import (
+        environment_of,
+        restored_environment,
+        shown_variables,
+    )
 
     declared = _run(request.config).secrets()
     with restored_environment(), environment_of(real_services), declared as secrets:

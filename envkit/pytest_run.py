@@ -16,25 +16,22 @@ from envkit.api import Services
 from envkit.errors import ConfigError, EnvkitError, UnavailableError, UsageError, from_dict
 from envkit.keeper.client import Client, connect
 from envkit.model import SERVICES, ServiceName, ServiceStatus, Settings, Want, as_builtins
+from envkit.pytest_environment import Hidden, environment_of, restore
 from envkit.pytest_leases import Kept, OpenLeases
 from envkit.pytest_needs import Need
 from envkit.redact import conceal, conceal_later, one_line, printable, redacted
 from envkit.secrets import for_one_test, values_to_conceal
 from envkit.templates import Templates
-from envkit.variables import ADMIN_URLS, environment_to_nowhere, misleading
+from envkit.variables import environment_to_nowhere
 
 __all__ = [
     "Run",
     "TestLease",
-    "environment_of",
-    "restored_environment",
-    "shown_variables",
 ]
 
 Mode = Literal["require", "auto", "off"]
 
 _OFF = "real services are switched off (--envkit=off or USE_REAL_SERVICES=0)"
-_PYTESTS_OWN = "PYTEST_CURRENT_TEST"
 _TRUE = ("1", "true", "yes", "on", "require")
 _FALSE = ("0", "false", "no", "off")
 
@@ -55,61 +52,6 @@ def _mode(options: argparse.Namespace) -> Mode:
     if options.envkit_backend and options.envkit_backend != "auto":
         return "require"  # whoever asks for one by name does not want a green run without it
     return "require" if os.environ.get("CI", "").lower() in ("1", "true") else "auto"
-
-
-@contextmanager
-def environment_of(services: Services) -> Iterator[None]:
-    """Have these services in ``os.environ`` for the length of a ``with`` block."""
-    endpoints = {name: services[name].endpoint for name in services}
-    touched = [*services.env, *misleading(endpoints)]
-    before = {name: os.environ.get(name) for name in touched}
-    for name in misleading(endpoints):
-        os.environ.pop(name, None)
-    os.environ.update(services.env)
-    try:
-        yield
-    finally:
-        _restore(before)
-
-
-def _restore(variables: dict[str, str | None]) -> None:
-    for name, value in variables.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
-
-
-@contextmanager
-def restored_environment() -> Iterator[None]:
-    """Undo every change of ``os.environ`` at the end of a ``with`` block, except pytest's own."""
-    before = dict(os.environ)
-    try:
-        yield
-    finally:
-        for name in os.environ.keys() - before.keys() - {_PYTESTS_OWN}:
-            del os.environ[name]
-        os.environ.update({k: v for k, v in before.items() if k != _PYTESTS_OWN})
-
-
-class _Hidden(str):
-    """A value that a failing test's report does not show."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "'***'"
-
-
-def shown_variables(services: Services) -> dict[str, str]:
-    """The variables of a lease, for tests: those with a password in them hide it from reports."""
-    passwords = {secret for name in services for secret in services[name].endpoint.secrets}
-    return {
-        name: _Hidden(value)
-        if any(p in value for p in passwords) or name in ADMIN_URLS.values()
-        else value
-        for name, value in services.env.items()
-    }
 
 
 class TestLease:
@@ -222,7 +164,7 @@ class Run:
         if pretended:
             nowhere = environment_to_nowhere(self.settings)
             unset = {name: value for name, value in nowhere.items() if name not in os.environ}
-            self._exported.callback(_restore, dict.fromkeys(unset))
+            self._exported.callback(restore, dict.fromkeys(unset))
             os.environ.update(unset)
             return
         try:
@@ -333,9 +275,9 @@ class Run:
         before = {name: os.environ.get(name) for name in made}
         os.environ.update(made)
         try:
-            yield {name: _Hidden(value) for name, value in made.items()}
+            yield {name: Hidden(value) for name, value in made.items()}
         finally:
-            _restore(before)
+            restore(before)
 
     # -- what people see ----------------------------------------------------------------------
 

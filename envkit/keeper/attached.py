@@ -13,7 +13,7 @@ from envkit.backends.site import Site
 from envkit.dsn import read
 from envkit.errors import AttachUnsuitable, EnvkitError, LeaseFailed
 from envkit.keeper.held import Held, Up, held
-from envkit.keeper.pool import SharedUp
+from envkit.keeper.sources import SharedUp
 from envkit.model import ServiceName, ServiceSettings
 from envkit.plan import Choice
 from envkit.services import attached

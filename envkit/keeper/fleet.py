@@ -13,7 +13,8 @@ from typing import Any
 from envkit import services
 from envkit.backends.site import Site
 from envkit.keeper.leases import Leases
-from envkit.keeper.pool import OwnSource, Pool, Servers, SharedSource
+from envkit.keeper.pool import Pool
+from envkit.keeper.sources import OwnSource, Servers, SharedSource
 from envkit.keeper.starting import Starter
 from envkit.keeper.variants import Variant, variant_of
 from envkit.model import SERVICES, BackendName, ServiceName, ServiceStatus, Settings, Want

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from envkit import api, dsn
 from envkit.processes import descendants
-from envkit.pytest_run import shown_variables
+from envkit.pytest_environment import shown_variables
 from tests.attach.world import World, end, holding
 
 if TYPE_CHECKING:
