@@ -81,8 +81,9 @@ class Pool:
         """
         stock = self._stock(key)
         made = stock.new()
-        # Whoever comes again in the life of one keeper comes a third time.
-        if stock.taken == 2 and self._settings.pool:
+        # Whoever comes again in the life of one keeper comes a third time; but on other people's
+        # servers nothing is made that nobody has asked for.
+        if stock.taken == 2 and self._settings.pool and made.endpoint.backend != "attach":
             stock.warm(1)
         return made
 

@@ -31,6 +31,23 @@ print(h.command("SELECT count() FROM loud"))
 """
 
 
+# With words for whether the template can be reached from a copy.
+USED = """
+import os, psycopg
+url = os.environ["DATABASE_URL"]
+with psycopg.connect(url) as c:
+    c.execute("ALTER TABLE word ADD COLUMN more int")
+    print(c.execute("INSERT INTO word (more) VALUES (1) RETURNING id").fetchone())
+    names = c.execute("SELECT datname FROM pg_database WHERE datname ~ 'template_[0-9a-f]{16}'")
+    [(name,)] = names.fetchall()
+try:
+    with psycopg.connect(url, autocommit=True) as c:
+        c.execute(f'ALTER DATABASE "{name}" CONNECTION LIMIT 3')
+except psycopg.errors.InsufficientPrivilege:
+    print("refused")
+"""
+
+
 def prepared(project: Project) -> None:
     project.write(
         "pg.sql", "CREATE TABLE word (id serial, word text); INSERT INTO word (word) VALUES ('a');"
@@ -88,14 +105,13 @@ def test_admin_with_fewer_rights_can_have_templates(
     project.write("envkit.toml", 'services = ["postgres"]\n[postgres]\nschema = ["s.sql"]\n')
     with role(foreign_postgres, rights) as url:
         monkeypatch.setenv("ENVKIT_POSTGRES_URL", url)
-        code = (
-            "import os, psycopg\nwith psycopg.connect(os.environ['DATABASE_URL']) as c:\n"
-            "    c.execute('ALTER TABLE word ADD COLUMN more int')\n"
-            "    print(c.execute('INSERT INTO word (more) VALUES (1) RETURNING id').fetchone())"
-        )
+        code = USED
+        guarded = (
+            rights != "CREATEDB"
+        )  # leases belong to the admin's own role, and may do as it may
         for _ in range(2):
             done = project.envkit("run", "--", sys.executable, "-c", code)
-            assert done.stdout == "(1,)\n", done.stderr
+            assert done.stdout == "(1,)\n" + "refused\n" * guarded, done.stderr
         with psycopg.connect(foreign_postgres.url) as boss:
             left = boss.execute(
                 "SELECT datname FROM pg_database WHERE datname ~ '^envkit_[0-9a-f]{8}_'"

@@ -247,8 +247,11 @@ def seal(address: Address, namespace: Namespace) -> PostgresSealed:
                 hint="look at what it is doing in pg_stat_activity",
             )
         sealed = inspected(connection, namespace, tuple(json.loads(namespace.mark)))
+        if found.own_roles and found.inherits:
+            # Not its owner's any more: who has a copy has that one's rights.
+            connection.execute(f'ALTER DATABASE "{name}" OWNER TO CURRENT_USER')
         with _acting_as(connection, name, found):
-            if not found.superuser:
+            if not found.inherits:
                 # Or else only its owner may copy it, who may not be allowed to make databases.
                 connection.execute(f'ALTER DATABASE "{name}" IS_TEMPLATE true')
             connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
