@@ -16,7 +16,7 @@ import redis
 from envkit import api, dsn
 from envkit.errors import LeaseLimit
 from envkit.model import SERVICES, ServiceName
-from tests.attach.world import World, end, holding, numbered
+from tests.attach.world import World, end, holding, in_the_end, numbered
 from tests.foreign import run_redis
 
 if TYPE_CHECKING:
