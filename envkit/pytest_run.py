@@ -104,7 +104,8 @@ class Run:
             )
         except EnvkitError as error:
             raise pytest.UsageError(_words(error)) from None
-        self._templates = Templates(self._loaded)
+        worker = getattr(config, "workerinput", {})  # of xdist
+        self._templates = Templates(self._loaded, run=worker.get("testrunuid", ""))
         conceal_later(lambda: values_to_conceal(self._loaded, os.environ))
 
     @property

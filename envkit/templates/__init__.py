@@ -33,12 +33,13 @@ class Templates:
 
     Args:
         config: Of the project.
+        run: What the processes of one run have in common; they share what has failed, and what
+            only this run may know. One of its own if there is none.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, run: str = "") -> None:
         self._config = config
-        # All workers of one run have the same, and so share what only this run may know.
-        self._run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or os.urandom(8).hex()
+        self._run = run or os.urandom(8).hex()
         self._keys: dict[tuple[ServiceName, str], str] = {}
 
     def wants(

@@ -120,7 +120,12 @@ def _matching(pattern: str, root: Path) -> list[Path]:
 
 def _watched(source: TemplateSource, commands: list[str], root: Path) -> Iterator[Path]:
     for pattern in source.watch:
-        yield from (path for path in _matching(pattern, root) if path.is_file())
+        yield from (
+            path
+            for path in _matching(pattern, root)
+            # What Python writes beside the sources when it runs them.
+            if path.is_file() and "__pycache__" not in path.parts
+        )
     if not source.watch:
         yield from _usual(root)
     for command in commands:
