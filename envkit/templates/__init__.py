@@ -147,8 +147,8 @@ class Templates:
         """Make sure that a template is what its key says."""
         if key_of(want.service, name, source, self._config, self._run) != want.template:
             raise TemplateFailed(
-                f"files that the template of {want.service} is made from were changed while it "
-                "was made",
+                f"files that the template of {want.service} is made from have changed since this "
+                "run asked for it",
                 hint="run it again; if the migration itself writes files, name those that it "
                 f'depends on: watch = ["…"] in [tool.envkit.{want.service}]',
             )

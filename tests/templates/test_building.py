@@ -348,7 +348,7 @@ def test_files_changed_while_the_template_was_made_are_told(project: Project) ->
     assert project.envkit("up").returncode == 0
     done = project.envkit("run", "--", "true")
     assert done.returncode == 125
-    assert "were changed while it was made [envkit.template.failed]" in done.stderr
+    assert "have changed since this run asked for it [envkit.template.failed]" in done.stderr
     assert project.envkit("run", "--", "true").returncode == 0
 
 
