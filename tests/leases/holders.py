@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from envkit.errors import TemplateFailed
 from envkit.model import SERVICES, Isolation, Lease
 from tests.leases.using import User
 
@@ -96,7 +97,11 @@ def main() -> None:
         for line in sys.stdin:
             asked = json.loads(line)
             if "take" in asked:
-                lease = here.take(asked["take"])
+                try:
+                    lease = here.take(asked["take"])
+                except TemplateFailed:  # lost with its server, after the files have changed
+                    here.user.reload()
+                    lease = here.take(asked["take"])
                 leases[lease.id] = lease
                 answer: Any = msgspec.to_builtins(lease)
             else:
