@@ -76,7 +76,7 @@ class TemplateSource(Struct, frozen=True, kw_only=True):
         schema: Files that are applied in this order; globs are sorted. Relative to the project.
         migrate: A command for the shell, or ``module:function`` of Python's.
         seed: Files that are applied after that, or a command as ``migrate``.
-        watch: Globs of the files that the outcome of commands depends on.
+        watch: Files, directories and globs that the outcome of commands depends on.
         extensions: Of Postgres, made before anything else.
         roles: Of Postgres, which all databases share; made where they are missing.
         migrate_timeout: Seconds that each command may take.

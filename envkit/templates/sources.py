@@ -67,7 +67,12 @@ def key_of(
         for path in files_of(source.seed, "seed", place, config):
             _add(digest, path, config.root)
     if commands:
-        watched = sorted(set(_watched(source, commands, config.root)))
+        watched = sorted(
+            path
+            for path in set(_watched(source, commands, place, config))
+            # What Python writes beside the sources when it runs them.
+            if path.is_file() and "__pycache__" not in path.parts
+        )
         for path in watched:
             _add(digest, path, config.root)
         if not watched:
@@ -91,17 +96,18 @@ def files_of(patterns: Iterable[str], field: str, place: str, config: Config) ->
     for pattern in patterns:
         here = [path for path in _matching(pattern, config.root) if path.is_file()]
         if not here:
-            key = f"{place}.{field}"
-            what = (
-                "that is no file" if (config.root / pattern).exists() else "there is no such file"
-            )
-            raise ConfigInvalid(
-                f"{config.origins.get(key, key)}: {field} names {pattern!r}, and {what} in "
-                f"{config.root}",
-                hint=f"ls {config.root / pattern}",
-            )
+            raise _nothing_there(pattern, field, place, config)
         found |= dict.fromkeys(here)
     return list(found)
+
+
+def _nothing_there(pattern: str, field: str, place: str, config: Config) -> ConfigInvalid:
+    key = f"{place}.{field}"
+    what = "that is no file" if (config.root / pattern).exists() else "there is no such file"
+    return ConfigInvalid(
+        f"{config.origins.get(key, key)}: {field} names {pattern!r}, and {what} in {config.root}",
+        hint=f"ls {config.root / pattern}",
+    )
 
 
 def _matching(pattern: str, root: Path) -> list[Path]:
@@ -118,19 +124,24 @@ def _matching(pattern: str, root: Path) -> list[Path]:
     return sorted(some)
 
 
-def _watched(source: TemplateSource, commands: list[str], root: Path) -> Iterator[Path]:
+def _watched(
+    source: TemplateSource, commands: list[str], place: str, config: Config
+) -> Iterator[Path]:
     for pattern in source.watch:
-        yield from (
-            path
-            for path in _matching(pattern, root)
-            # What Python writes beside the sources when it runs them.
-            if path.is_file() and "__pycache__" not in path.parts
-        )
+        found = [path for path in _matching(pattern, config.root) if path.exists()]
+        if not found:  # else a slip would go unnoticed until a template is older than its source
+            raise _nothing_there(pattern, "watch", place, config)
+        for path in found:
+            yield from _below(path) if path.is_dir() and not glob.has_magic(pattern) else (path,)
     if not source.watch:
-        yield from _usual(root)
+        yield from _usual(config.root)
     for command in commands:
         if is_callable(command):
-            yield from _module(command.partition(":")[0], root)
+            yield from _module(command.partition(":")[0], config.root)
+
+
+def _below(directory: Path) -> Iterator[Path]:
+    yield from _matching(f"{glob.escape(str(directory))}/**", directory)
 
 
 def _module(name: str, root: Path) -> Iterator[Path]:

@@ -151,8 +151,8 @@ def test_changed_migration_is_noticed_without_any_command(project: Project) -> N
 
 def test_only_watched_files_count_where_some_are_named(project: Project) -> None:
     count = _counting(project, 'watch = ["models/*.py"]')
-    assert project.envkit("up").returncode == 0
     project.write("models/a.py", "")
+    assert project.envkit("up").returncode == 0
     answer(project, "SELECT x FROM t")
     project.write("migrations/2.sql", "")
     answer(project, "SELECT x FROM t")
@@ -160,6 +160,25 @@ def test_only_watched_files_count_where_some_are_named(project: Project) -> None
     project.write("models/b.py", "")
     answer(project, "SELECT x FROM t")
     assert lines(count) == 2
+
+
+def test_whole_directory_may_be_watched(project: Project) -> None:
+    count = _counting(project, 'watch = ["models"]')
+    project.write("models/base/a.py", "")
+    assert project.envkit("up").returncode == 0
+    answer(project, "SELECT x FROM t")
+    answer(project, "SELECT x FROM t")
+    assert lines(count) == 1
+    project.write("models/base/b.py", "")
+    answer(project, "SELECT x FROM t")
+    assert lines(count) == 2
+
+
+def test_watch_that_matches_nothing_is_told(project: Project) -> None:
+    _counting(project, 'watch = ["migrations/*.sql", "modles/*.py"]')
+    done = project.envkit("run", "postgres", "--", "true")
+    assert done.returncode == 125
+    assert "watch names 'modles/*.py', and there is no such file in" in done.stderr
 
 
 def test_command_of_which_no_file_is_known_runs_for_each_run(project: Project) -> None:
