@@ -1,4 +1,4 @@
-"""Servers for tests of services: one ClickHouse with databases, and Redis servers."""
+"""Servers for tests of services: a ClickHouse and a Postgres with databases, and Redis servers."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from envkit.model import ServiceSettings
+from envkit import dsn
+from envkit.model import PostgresSettings, ServiceSettings
 from envkit.owner import Owner
+from envkit.services import attached
+from envkit.services import postgres as postgres_service
 from envkit.services.clickhouse import SPEC, query
 from envkit.services.spec import Address, Namespace, Sealed
-from tests.foreign import run_clickhouse
+from tests.foreign import Foreign, run_clickhouse, run_postgres
+from tests.services import own_postgres
 from tests.services.own_redis import Own, Start, starting
 
 OWNER = Owner.this_process().text
@@ -82,3 +86,34 @@ def start_redis(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Star
 def own(start_redis: Start) -> Own:
     """A Redis server that is somebody's lease."""
     return start_redis()
+
+
+@pytest.fixture(scope="module")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foreign]:
+    with run_postgres(
+        tmp_path_factory.mktemp("copies"), max_prepared_transactions="5", max_connections="60"
+    ) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def address(postgres_server: Foreign) -> Address:
+    """As of a server of our own: without the prefix of a run."""
+    kind = attached.load("postgres")
+    return kind.address(dsn.read("postgres", postgres_server.url, "the test"), "")
+
+
+@pytest.fixture(scope="module")
+def template(address: Address) -> Iterator[Sealed]:
+    sealed = own_postgres.seal(address)
+    yield sealed
+    postgres_service.SPEC.unseal(address, sealed)
+
+
+@pytest.fixture
+def copy(address: Address, template: Sealed) -> Iterator[Namespace]:
+    made = postgres_service.SPEC.create(
+        address, own_postgres.new_name(), PostgresSettings(), "", template
+    )
+    yield made
+    postgres_service.SPEC.drop(address, made)
