@@ -134,6 +134,7 @@ class ServiceFacts(Struct, frozen=True, kw_only=True):
 
     Attributes:
         origin: What named the endpoint: a variable, a file.
+        made_by: What the tables of leases are made by: a command, or files.
     """
 
     backend: BackendName | None = None
@@ -142,6 +143,7 @@ class ServiceFacts(Struct, frozen=True, kw_only=True):
     user: str = ""
     database: str = ""
     origin: str = ""
+    made_by: str = ""
 
 
 class Facts(Struct, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from typing import Final
 from msgspec import structs
 
 from envkit.config import Config, load
+from envkit.declared import TemplateSource
 from envkit.doctor import reading
 from envkit.doctor.model import Facts, Report, ServiceFacts, Symptom
 from envkit.doctor.probes.look import Context, Probe, look_at_all
@@ -166,7 +167,9 @@ def _services(config: Config) -> dict[ServiceName, ServiceFacts]:
     for service in config.settings.services:
         table = config.settings.of(service)
         asked = config.settings.backend_of(service)
-        facts = ServiceFacts(backend=None if asked == "auto" else asked)
+        usual = config.templates.get(service, {}).get("", TemplateSource())
+        made_by = usual.migrate or ", ".join(usual.schema)
+        facts = ServiceFacts(backend=None if asked == "auto" else asked, made_by=made_by)
         if table.url:
             try:
                 target = read(service, table.url, table.url_origin)
@@ -179,6 +182,7 @@ def _services(config: Config) -> dict[ServiceName, ServiceFacts]:
                 user=target.user,
                 database=target.database,
                 origin=table.url_origin,
+                made_by=made_by,
             )
         found[service] = facts
     return found

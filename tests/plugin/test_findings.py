@@ -205,6 +205,36 @@ there is no fixture mocker [pytest.fixture.missing]
 """)
 
 
+QUERY = "def test(real_postgres): real_postgres.connect().execute('SELECT * FROM users')"
+
+
+def test_table_that_nothing_makes_is_told_with_the_key_that_would(suite: pytest.Pytester) -> None:
+    suite.makepyfile(QUERY)
+    result = run(suite)
+    result.assert_outcomes(failed=1)
+    assert summary(result) == snapshot("""\
+there is no table users [pg.schema.table-missing]
+  explains 1 test: FILE::test
+  Why, probably: nothing has made it, or search_path or the database is another one
+  → say how tables are made: migrate = "alembic upgrade head" or so in [tool.envkit.postgres]
+""")
+
+
+def test_table_that_the_migrations_do_not_make_is_told_with_what_made_the_others(
+    suite: pytest.Pytester,
+) -> None:
+    suite.path.joinpath("envkit.toml").write_text("[postgres]\nmigrate = 'true'\n")
+    suite.makepyfile(QUERY)
+    result = run(suite)
+    result.assert_outcomes(failed=1)
+    assert summary(result) == snapshot("""\
+there is no table users [pg.schema.table-missing]
+  explains 1 test: FILE::test
+  Why, probably: 'true' does not make it, or search_path or the database is another one
+  → add what makes it, or see which database the connection names
+""")
+
+
 def test_passwords_in_the_words_of_an_error_are_masked(suite: pytest.Pytester) -> None:
     suite.makepyfile(
         """

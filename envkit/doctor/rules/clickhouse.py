@@ -11,6 +11,7 @@ from typing import Final
 from envkit.doctor.commands import place
 from envkit.doctor.engine import Seen, rule
 from envkit.doctor.model import Finding
+from envkit.doctor.tables import why_missing
 
 __all__: list[str] = []
 
@@ -148,15 +149,18 @@ def database_missing(seen: Seen) -> Finding | None:
 def table_missing(seen: Seen) -> Finding:
     """A table is not there.
 
-    Why: The migrations have not run in this database, or they ran in another one.
+    Why: The migrations have not run in this database, or they ran in another one. The databases
+    of tests have tables only if the configuration says how they are made.
 
-    Fix: Run the migrations; see which database the connection names.
+    Fix: Name the files or the command that make them, ``schema`` or ``migrate`` in
+    ``[tool.envkit.clickhouse]``; see which database the connection names.
     """
+    cause, fix = why_missing(seen.facts, "clickhouse")
     table = seen.get("table") or seen.get("named")
     return seen.finding(
         title=f"ClickHouse has no table {table}" if table else "ClickHouse has no such table",
-        cause="the migrations have not run in this database",
-        fix="run the migrations, and see which database the connection names",
+        cause=cause,
+        fix=fix,
     )
 
 

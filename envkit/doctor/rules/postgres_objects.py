@@ -7,6 +7,7 @@ import re
 from envkit.doctor.engine import Seen, rule
 from envkit.doctor.model import Finding
 from envkit.doctor.psql import identifier, literal, place_of, sql
+from envkit.doctor.tables import why_missing
 
 __all__: list[str] = []
 
@@ -219,20 +220,23 @@ def table_missing(seen: Seen) -> Finding | None:
     """A table that the program expects is not there.
 
     Why: The migrations did not run in this database, ran in another schema, or the test is
-    connected to another database than it thinks.
+    connected to another database than it thinks. The databases of tests have tables only if the
+    configuration says how they are made.
 
-    Fix: Run the migrations, best once into a template.
+    Fix: Name the command that makes them, such as ``migrate = "alembic upgrade head"`` in
+    ``[tool.envkit.postgres]``: it runs once, and every test gets a copy. If it is named, see
+    whether it makes this table.
     """
     text = seen.symptom.text
     if "FROM-clause entry" in text:
         return None  # the same code, and a mistake in the statement
     found = re.search(r'(?P<kind>relation|table|view|schema) "(?P<name>[^"]*)" does not', text)
     kind = "schema" if found and found["kind"] == "schema" else "table"
+    cause, fix = why_missing(seen.facts, "postgres")
     return seen.finding(
         title=f"there is no {kind} {found['name'] if found else ''}".rstrip(),
-        cause="the migrations did not run in this database; or search_path, or the database, is "
-        "another one",
-        fix="run the migrations before the tests (templates: once for all of them)",
+        cause=f"{cause}, or search_path or the database is another one",
+        fix=fix,
     )
 
 
