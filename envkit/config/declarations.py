@@ -18,6 +18,7 @@ from envkit.config.values import (
     duration,
     line,
     lines,
+    markers,
     one_of,
 )
 from envkit.config.wording import KeyPath, nearest, show
@@ -101,7 +102,7 @@ _SECRET: Final[dict[str, Reader]] = {
 
 _CATEGORY: Final[dict[str, Reader]] = {
     "paths": lines("a path", '["tests/database"]'),
-    "markers": line,
+    "markers": markers,
     "needs": lines("a service or the name of a secret", '["postgres"]'),
     "after": lines("the name of a category", '["unit"]'),
     "args": lines("an argument for pytest", '["-x"]', repeated=True),
