@@ -89,6 +89,8 @@ def _of_rule(rule: Rule) -> Explanation:
 
 
 def _says(rule: Rule) -> str:
+    if not (rule.sources or rule.codes or rule.texts):
+        return "envkit"  # an error of ours, which the rule only explains
     names = [_SOURCES[source] for source in rule.sources]
     who = " or ".join(name for name, _ in names) or _LAYERS[rule.layer]
     if not rule.codes:

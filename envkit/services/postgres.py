@@ -275,10 +275,13 @@ def _environment(endpoint: Endpoint) -> dict[str, str]:
 
 
 class PostgresHandle(Handle):
-    """A database of this test's own, owned by a role without superuser rights."""
+    """A database of its own, owned by a role without superuser rights."""
 
     def connect(self, **kwargs: Any) -> psycopg.Connection[Any]:
         """A new psycopg connection; closed with the lease if the test does not.
+
+        Args:
+            kwargs: Further arguments for ``psycopg.connect``.
 
         Raises:
             DriverMissing: psycopg cannot be imported.
@@ -291,6 +294,9 @@ class PostgresHandle(Handle):
 
     async def aconnect(self, **kwargs: Any) -> psycopg.AsyncConnection[Any]:
         """A new asynchronous psycopg connection, in the running event loop; close it yourself.
+
+        Args:
+            kwargs: Further arguments for ``psycopg.AsyncConnection.connect``.
 
         Raises:
             DriverMissing: psycopg cannot be imported.
