@@ -111,7 +111,7 @@ def lease(
     """Isolated services for the length of a ``with`` block; started if they are not running.
 
     Args:
-        services: Which; those of the configuration if none is named.
+        services: "postgres", "redis" and "clickhouse"; those of the configuration if none is named.
         backend: Instead of the configured one.
         template: The name of one from the configuration, or ``empty``, instead of the usual one.
         version: Of Postgres, instead of the configured one.

@@ -53,9 +53,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--envkit",
         dest="envkit_mode",
         choices=("require", "auto", "off"),
-        help="require: a service that cannot be had stops the run; auto: tests that need it are "
-        "skipped; off: all of them are. Default: require with CI=true, else auto; "
-        "USE_REAL_SERVICES=1 means require, 0 means off.",
+        help="what happens if a service cannot be had: require stops the run, auto skips the tests "
+        "that need it; off skips them in any case. Default: require with CI=true and with a named "
+        "backend, else auto; USE_REAL_SERVICES=1 means require, 0 means off.",
     )
     group.addoption(
         "--envkit-backend",
@@ -69,17 +69,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         dest="envkit_keep",
         choices=("none", "failed", "all"),
         default="none",
-        help="which tests' databases stay until `envkit down`; the report of a failed test says how "
-        "to get at them",
+        help="which tests' databases stay until `envkit down`; the report of a failed test says "
+        "how to get at them",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
-        "real_services(*services, template=…, version=…, isolation=…): the services that the "
-        "real_services fixture gives this test, instead of the configured ones; a template of the "
-        "configuration or 'empty', a version of Postgres, 'server' or 'database' for Redis",
+        "real_services(*services, template=…, version=…, isolation=…): the services of the fixture "
+        "real_services in this test, instead of the configured ones, and how they are wanted: the "
+        "name of a template of the configuration, or 'empty'; a version of Postgres; 'server' or "
+        "'database' for Redis",
     )
 
 

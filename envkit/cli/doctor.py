@@ -84,7 +84,8 @@ def doctor(
     """Say what would make the tests fail, why, and what to type.
 
     Looks at configuration, secrets, container engine, programs, drivers and services, all at once,
-    and changes nothing. Exit codes: 0 healthy, 1 a problem, 3 something could not be checked.
+    and changes nothing without --fix. Exit codes: 0 healthy, 1 a problem, 3 something could not be
+    checked.
     """
     begun = time.monotonic()
 

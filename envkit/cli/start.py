@@ -91,7 +91,7 @@ def up(services: tuple[str, ...], backend: str | None) -> None:
 def run(ctx: click.Context, services: tuple[str, ...], backend: str | None, template: str) -> int:
     """Run one command with fresh services in its environment.
 
-    All that follows after -- is the command. It gets databases of its own (DATABASE_URL, PG*,
+    All that follows after `--` is the command. It gets databases of its own (DATABASE_URL, PG*,
     REDIS_URL, CLICKHOUSE_URL, CLICKHOUSE_*), which are dropped when it ends. The exit code is the
     command's; 125 is a failure of envkit's own, 126 and 127 mean that the command could not be run.
     """

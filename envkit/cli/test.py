@@ -99,8 +99,8 @@ def test(
     """Run categories of tests in order, each gated by the doctor.
 
     Those named run, after what they come after. A category whose services or secrets are not there
-    is blocked: nothing of it runs, and the cause is said with what to type. What follows after --
-    goes to pytest, in every category.
+    is blocked: nothing of it runs, and the cause is said with what to type. What follows after
+    `--` goes to pytest, in every category.
 
     Exit codes: 0 passed (or empty beside passed), 1 failed or blocked, 3 could not be run or
     checked, 5 no test was selected at all.

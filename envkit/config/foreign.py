@@ -50,7 +50,7 @@ FOREIGN: Final[dict[str, dict[str, str]]] = {
         "CLICKHOUSE_SECURE": "Beside `CLICKHOUSE_HOST`: `1`, `true`, `yes` or `on` for TLS.",
     },
     "The container engine": {
-        "DOCKER_HOST": "Where the engine is, unless `tc.host` in `~/.testcontainers.properties` says.",
+        "DOCKER_HOST": "Where the engine is. `tc.host` in `~/.testcontainers.properties` wins.",
         "DOCKER_CONTEXT": "The docker command's context to take, if `DOCKER_HOST` is not set.",
         "DOCKER_CONFIG": "The directory of the docker command's configuration: its contexts, and"
         " credentials for registries. `~/.docker` if not set.",

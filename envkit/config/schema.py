@@ -64,15 +64,16 @@ def _value(key: Key) -> Schema:
         case ("env",):
             return _named(answers.ENV_NAME[0], _of(values.reference), but="ENVKIT_")
         case ("secrets",):
-            entry = _entry(declarations._SECRET, declared.Secret)
+            entry = _entry(declarations.SECRET, declared.Secret)
             return _named(answers.ENV_NAME[0], _consistent(entry), but="ENVKIT_")
         case ("categories",):
-            entry = _entry(declarations._CATEGORY, declared.Category)
+            entry = _entry(declarations.CATEGORY, declared.Category)
             return _named(declarations._CATEGORY_NAME[0], entry)
         case ("backend",):
             services = {service: _of(values.backend) for service in model.SERVICES}
             each = {"type": "object", "additionalProperties": False, "properties": services}
-            return {"anyOf": [_of(values.backend), each]}
+            shown = ["embedded", {"postgres": "docker", "redis": "embedded"}]
+            return {"anyOf": [_of(values.backend), each], "examples": shown}
         case (_, "settings"):
             return {"type": "object", **_setting_names()}
         case (service, "templates"):
@@ -212,8 +213,9 @@ _KINDS: Final[dict[str, Callable[[Mapping[str, Any]], Schema]]] = {
     "duration": _duration,
     "boolean": lambda _: {"type": "boolean"},
     "version": lambda _: _VERSION,
-    "_versions": lambda _: _list(
-        {"anyOf": [_text(values._VERSION), _numbers(0, 10**9 - 1)]}, least=1
+    "_versions": lambda _: (
+        _list({"anyOf": [_text(values._VERSION), _numbers(0, 10**9 - 1)]}, least=1)
+        | {"examples": [["17", "18"]]}
     ),
     "_text": lambda made: _text(made["pattern"]),
     "server_setting": lambda _: {
@@ -224,18 +226,20 @@ _KINDS: Final[dict[str, Callable[[Mapping[str, Any]], Schema]]] = {
             {"type": "boolean"},
         ]
     },
-    "_url": lambda _: {"type": "string"},
+    "_url": lambda _: {"type": "string", "examples": ["postgresql://user@localhost/test"]},
     "one_of": lambda made: _words(*made["words"]),
-    "_targets": lambda _: _list(_text(r"[^\s\x00]+"), unique=False),
+    "_targets": lambda _: (
+        _list(_text(r"[^\s\x00]+"), unique=False) | {"examples": [["db.example/app_test"]]}
+    ),
     "lines": lambda made: _list(_FILLED_LINE, unique=not made["repeated"]),
     "count": lambda made: _numbers(made["least"], made["most"]),
     "_names": lambda made: _of(made["read"]),
-    "_seed": lambda _: {"anyOf": [_LINE, _list(_FILLED_LINE)]},
+    "_seed": lambda _: {"anyOf": [_LINE, _list(_FILLED_LINE)], "examples": [["db/seed.sql"]]},
     "_not_empty": lambda made: _of(made["reader"]) | {"minItems": 1},
     "_places": lambda _: _list(_words(*declared.PLACES)),
-    "_min_length": lambda _: _numbers(1, declarations._LONGEST),
+    "_min_length": lambda _: _numbers(1, declarations._LONGEST) | {"examples": [32]},
     "_min_entropy": lambda _: _more_than_zero(8 * declarations._LONGEST),
-    "_pattern": lambda _: _LINE,
+    "_pattern": lambda _: _LINE | {"examples": ["[A-Za-z0-9_-]{43}"]},
 }
 
 

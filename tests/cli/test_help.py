@@ -84,7 +84,7 @@ Usage: envkit run [SERVICE]... [OPTIONS] -- COMMAND...
 
   Run one command with fresh services in its environment.
 
-  All that follows after -- is the command. It gets databases of its own
+  All that follows after `--` is the command. It gets databases of its own
   (DATABASE_URL, PG*, REDIS_URL, CLICKHOUSE_URL, CLICKHOUSE_*), which are
   dropped when it ends. The exit code is the command's; 125 is a failure of
   envkit's own, 126 and 127 mean that the command could not be run.
@@ -243,7 +243,8 @@ Usage: envkit test [CATEGORY]... [OPTIONS] [-- PYTEST ARGUMENTS...]
 
   Those named run, after what they come after. A category whose services or
   secrets are not there is blocked: nothing of it runs, and the cause is said
-  with what to type. What follows after -- goes to pytest, in every category.
+  with what to type. What follows after `--` goes to pytest, in every
+  category.
 
   Exit codes: 0 passed (or empty beside passed), 1 failed or blocked, 3 could
   not be run or checked, 5 no test was selected at all.
