@@ -290,6 +290,6 @@ def test_every_option_of_pytest_is_explained(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", envkit.__all__)
 def test_every_public_name_is_explained(name: str) -> None:
     body = sections(PYTHON, "##")[name]
-    assert re.search(r"^[A-Z].*\.$", body, re.M)
+    assert re.match(r"\n(?:```text\n.*?\n```\n\n)?[A-Z][^\n]*\.\n", body, re.S), body
     if inspect.isfunction(getattr(envkit, name)):
         assert f"```text\nenvkit.{name}(" in body
