@@ -22,10 +22,13 @@ __all__ = ["Services", "lease"]
 
 
 class Services:
-    """The services of one lease: ``.postgres``, ``.redis``, ``.clickhouse``.
+    """The services of one lease, as attributes or by name: ``services["postgres"]``.
+
+    Iterating gives the names of those that are there.
 
     Attributes:
         env: The environment variables that lead programs to this lease.
+        lease_id: The lease's name: that of ``envkit shell --lease``.
     """
 
     def __init__(self, lease: Lease, settings: Settings) -> None:
@@ -37,19 +40,22 @@ class Services:
 
     @property
     def postgres(self) -> PostgresHandle:
+        """The lease on Postgres."""
         return self["postgres"]  # type: ignore[return-value] # the registry's class for this name
 
     @property
     def redis(self) -> RedisHandle:
+        """The lease on Redis."""
         return self["redis"]  # type: ignore[return-value] # as above
 
     @property
     def clickhouse(self) -> ClickHouseHandle:
+        """The lease on ClickHouse."""
         return self["clickhouse"]  # type: ignore[return-value] # as above
 
     @classmethod
     def joined(cls, parts: Sequence[Services]) -> Services:
-        """One object for the services of several leases."""
+        """Make one object of the services of several leases."""
         whole = cls.__new__(cls)
         whole.lease_id = parts[0].lease_id
         whole.env = {name: value for part in parts for name, value in part.env.items()}
@@ -57,6 +63,11 @@ class Services:
         return whole
 
     def __getitem__(self, service: ServiceName) -> Handle:
+        """The service of that name.
+
+        Raises:
+            UsageError: The lease has no such service.
+        """
         if service not in self._handles:
             raise UsageError(
                 f"this lease has no {service}, only {', '.join(self._handles)}",
@@ -100,7 +111,7 @@ def lease(
     """Isolated services for the length of a ``with`` block; started if they are not running.
 
     Args:
-        services: Which; those of the configuration if none is named.
+        services: "postgres", "redis" and "clickhouse"; those of the configuration if none is named.
         backend: Instead of the configured one.
         template: The name of one from the configuration, or ``empty``, instead of the usual one.
         version: Of Postgres, instead of the configured one.

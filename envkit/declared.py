@@ -41,15 +41,20 @@ class Secret(Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: The environment variable that holds it.
-        kind: What it has to be; ``opaque`` is any text.
-        algorithm: Of a ``jwt`` key: HS256 and so on; empty for other kinds.
-        one_of: What a ``one-of`` may be; empty for other kinds.
-        min_length: In bytes; 0 leaves it to the kind.
-        min_entropy: In bits; 0 leaves it to the kind.
-        pattern: A regular expression for the whole value; empty for any.
-        required_in: Where it is an error that it is missing.
+        kind: What the value has to be: ``opaque`` is any text, ``jwt`` a key that signs tokens,
+            ``url`` any URL, ``dsn`` the URL of a database, ``pem`` a key or certificate, ``one-of``
+            a word of ``one_of``.
+        algorithm: The algorithm that a ``jwt`` key is for; makes it one. ``HS256`` if a ``jwt`` has
+            none.
+        one_of: The values that are allowed; makes it a ``one-of``.
+        min_length: The least length, in bytes. If not given, what the kind asks for.
+        min_entropy: The least estimated randomness, in bits. If not given, what the kind asks for.
+        pattern: A regular expression of Python's that the whole value has to match.
+        required_in: Where it is an error that it is missing: ``ci`` is where ``CI`` is ``1`` or
+            ``true``, ``local`` everywhere else.
         differs_from: Names of other secrets that must have another value.
-        generate: Whether envkit may make a value for local use.
+        generate: Whether envkit may make a value for local use. Only random text is ever made:
+            ``opaque``, and ``jwt`` with an algorithm ``HS…``.
     """
 
     name: str
@@ -73,13 +78,21 @@ class TemplateSource(Struct, frozen=True, kw_only=True):
     """What a service's template is made from; a template of nothing is an empty namespace.
 
     Attributes:
-        schema: Files that are applied in this order; globs are sorted. Relative to the project.
-        migrate: A command for the shell, or ``module:function`` of Python's.
-        seed: Files that are applied after that, or a command as ``migrate``.
-        watch: Files, directories and globs that the outcome of commands depends on.
-        extensions: Of Postgres, made before anything else.
-        roles: Of Postgres, which all databases share; made where they are missing.
-        migrate_timeout: Seconds that each command may take.
+        schema: Files of SQL, or globs of them, relative to the project. They are applied in this
+            order, the files of one glob sorted; for Postgres with psql where there is one, so what
+            ``pg_dump`` writes will do.
+        migrate: A command for the shell, which finds the template in ``DATABASE_URL``,
+            ``REDIS_URL`` or ``CLICKHOUSE_URL``; or a Python function as ``module:function``, which
+            gets that URL if it takes an argument.
+        seed: Files that are applied last (for Redis of commands as redis-cli takes them), or a
+            command as of ``migrate``.
+        watch: Files, directories and globs that the outcome of commands depends on. If not given,
+            what lies in directories named ``migrations``, ``alembic``, ``versions`` and the like.
+        extensions: Extensions of Postgres, made by an admin before anything else. One that the
+            server lacks is told before any test.
+        roles: Roles of Postgres that the schema grants to, made where they are missing. They belong
+            to the whole server, so a migration may not make them.
+        migrate_timeout: How long each command may take.
     """
 
     schema: tuple[str, ...] = ()
@@ -99,13 +112,16 @@ class Category(Struct, frozen=True, kw_only=True):
     """One entry of ``[tool.envkit.categories]``: a named group of tests.
 
     Attributes:
-        paths: Given to pytest, relative to the project; none means what pytest takes itself.
-        markers: A marker expression, as for ``pytest -m``; empty for all.
-        needs: Services and names of declared secrets that have to be there.
-        after: Categories that have to pass before this one runs.
+        paths: Files and directories that pytest is given, relative to the project. If not given,
+            what pytest takes itself.
+        markers: A marker expression, as for ``pytest -m``. If not given, all tests are meant.
+        needs: Services, and names of declared secrets, that have to be there; else nothing of the
+            category runs.
+        after: Categories that run before this one, which is blocked if one of them is not fine.
         args: Further arguments for pytest.
-        timeout: Seconds after which the run is ended; 0 sets no limit.
-        budget: Seconds that it should not take longer than; 0 sets none.
+        timeout: How long the category may take before it is ended; 0 sets no limit.
+        budget: How long it should take at most. A category that takes longer says so, with its
+            slowest tests; 0 sets no budget.
         allow_empty: Whether it is fine that no test is selected.
     """
 

@@ -130,6 +130,10 @@ class EnvkitError(Exception):
         observed: The fact, with names and numbers, as one or two sentences.
         hint: What to do about it: an instruction, best a command.
         detail: Evidence of several lines, such as the tail of a server's log.
+
+    Attributes:
+        slug: The stable name of the fault, which ``envkit explain`` explains.
+        exit_code: What a command ends with that is stopped by it.
     """
 
     slug: ClassVar[str] = "envkit.error"

@@ -56,8 +56,16 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     """Where and how to reach one running service.
 
     Attributes:
+        service: ``postgres``, ``redis`` or ``clickhouse``.
+        backend: What serves it: ``embedded``, ``docker`` or ``attach``.
         product: What answers there, which need not carry the service's name ("Valkey").
         version: As the server itself reports it.
+        host: Name or address, as it is reached from here.
+        port: Of its usual protocol; of ClickHouse that of HTTP.
+        user: That of the lease.
+        password: That of the lease.
+        database: The name; for Redis the number.
+        url: All of that as drivers and libraries take it.
         started_ms: Milliseconds from the decision to start until the first answered query.
     """
 
@@ -149,15 +157,20 @@ class ServiceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """One service's table.
 
     Attributes:
-        version: A version or the beginning of one ("18" takes 18.6); empty takes what is there.
-        settings: Passed through to the server's own configuration.
-        image: For docker: instead of the official image of that version.
-        memory: For docker: the most a container may use ("512m"); empty sets no limit.
-        shm_size: For docker: of its /dev/shm; empty leaves it to the recipe.
-        url: For attach: where the service runs, with credentials.
+        version: A version of the server or its beginning: ``18`` takes 18.6. A server on ``PATH``
+            of that version goes before a wheel. If not given, what is there is taken; for docker,
+            ``postgres:18``, ``redis:8`` or ``clickhouse/clickhouse-server:25.8``.
+        settings: Settings of the server's own configuration, passed on to it as they are.
+        image: For docker: the image, instead of the official one of that version.
+        memory: For docker: the most memory that the container may use. No limit if not given.
+        shm_size: For docker: the size of the container's ``/dev/shm``. If not given, 256 MB for
+            Postgres, and what the engine gives for others.
+        url: For attach: where the service runs, with credentials. These are better kept in the
+            variable than in a file that is checked in.
         url_origin: The variable or file that ``url`` comes from.
-        pool: How many namespaces of each template are kept ready while tests run; 0 for none.
-        max_leases: How many there may be at a time, those that are kept ready included.
+        pool: How many copies of each template are kept ready while tests run; 0 for none.
+        max_leases: How many leases there may be at a time, copies that are kept ready included.
+            One more is an error that says who has them, and does not wait.
     """
 
     version: str = ""
@@ -175,7 +188,9 @@ class RedisSettings(ServiceSettings, frozen=True, kw_only=True, forbid_unknown_f
     """The ``redis`` table.
 
     Attributes:
-        isolation: How leases are kept apart; ``auto`` is by server where servers are cheap.
+        isolation: How leases are kept apart: by a ``server`` for each, or by a numbered
+            ``database`` of one server. ``auto`` takes servers where they are processes of this
+            machine, else databases.
     """
 
     isolation: Isolation = "auto"
@@ -185,8 +200,11 @@ class PostgresSettings(ServiceSettings, frozen=True, kw_only=True, forbid_unknow
     """The ``postgres`` table.
 
     Attributes:
-        superuser: Whether leases are owned by a superuser, for tests that need one.
-        versions: Several at once; the first one is ``version``. Empty means just that one.
+        superuser: Whether databases are owned by a superuser, for tests that need one; else by an
+            ordinary role.
+        versions: Several versions at once: each test that uses Postgres runs with each of them, as
+            ``test_it[postgres-18]``. Whatever uses one version takes the first, unless ``version``
+            says another.
     """
 
     superuser: bool = False
@@ -197,9 +215,11 @@ class DockerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The ``docker`` table.
 
     Attributes:
-        pull: When images are fetched.
-        registry: Goes before the names of images that name no registry themselves.
-        reaper: Who removes containers if the keeper dies: envkit's own watchdog, or Ryuk.
+        pull: When images are fetched: if they are ``missing`` on the engine, ``always``, or
+            ``never``.
+        registry: A registry that goes before the names of images that name none themselves.
+        reaper: Who removes containers if the keeper (the process that owns the servers) is killed:
+            its watchdog alone, or ``ryuk``, the container of testcontainers', as well.
         host: DOCKER_HOST of whoever starts the keeper, so that others with another do not join it.
         context: DOCKER_CONTEXT, likewise.
     """
@@ -215,8 +235,9 @@ class AttachSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The ``attach`` table.
 
     Attributes:
-        allow: Targets that may be used although they do not look like a test's: ``host``,
-            ``host:port``, or either with ``/database``; ``*`` and ``?`` stand for anything.
+        allow: Servers and databases that tests may use although they do not look like a test's:
+            ``host``, ``host:port``, or either with ``/database``; ``*`` stands for any text and
+            ``?`` for any character. What looks like production needs that very word in a pattern.
     """
 
     allow: tuple[str, ...] = ()
@@ -226,13 +247,19 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[tool.envkit]``, with every value filled in.
 
     Attributes:
-        services: Which services ``real_services`` and the commands mean by default.
-        backend: One for all services, or one for each.
-        linger: Seconds the servers stay up after their last user has gone.
-        start_timeout: Seconds a server may take to answer its first query.
-        data_dir: Where servers keep their data; empty picks a tmpfs with room, else TMPDIR.
-        env: Further environment names, as ``{NAME = "service.field"}``.
-        export_env: Whether pytest takes a lease for the session before it imports conftests.
+        services: Which services the fixture ``real_services`` and the commands mean when none is
+            named.
+        backend: How services come to be, one word for all or one for each: ``embedded`` runs
+            processes of this machine, ``docker`` containers, ``attach`` uses what runs already, and
+            ``auto`` takes the first of these that can serve.
+        linger: How long the servers stay up after their last user has gone.
+        start_timeout: How long a server may take to answer its first query.
+        data_dir: The directory in which servers keep their throw-away data. If not given, a file
+            system in memory that has room, else ``TMPDIR``.
+        env: Further environment variables for programs and tests, by name: ``service.field``, with
+            a field of ``url``, ``host``, ``port``, ``user``, ``password`` and ``database``.
+        export_env: Whether pytest takes a lease and sets the environment before it imports
+            conftests, for applications that read their URLs when they are imported.
     """
 
     services: tuple[ServiceName, ...] = SERVICES

@@ -53,32 +53,34 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--envkit",
         dest="envkit_mode",
         choices=("require", "auto", "off"),
-        help="require: a service that cannot be had stops the run; auto: tests that need it are "
-        "skipped; off: all of them are. Default: require with CI=true, else auto; "
-        "USE_REAL_SERVICES=1 means require, 0 means off.",
+        help="what happens if a service cannot be had: require stops the run, auto skips the tests "
+        "that need it; off skips them in any case. Default: require with CI=true and with a named "
+        "backend, else auto; USE_REAL_SERVICES=1 means require, 0 means off.",
     )
     group.addoption(
         "--envkit-backend",
         dest="envkit_backend",
         metavar="BACKEND",
-        help="how services come to be (auto, embedded, docker, attach), "
-        "instead of what is configured",
+        help="how services come to be (auto, embedded, docker, attach; or for each service, as in "
+        "postgres=docker,redis=embedded), instead of what is configured",
     )
     group.addoption(
         "--envkit-keep",
         dest="envkit_keep",
         choices=("none", "failed", "all"),
         default="none",
-        help="whose databases stay until `envkit down`",
+        help="which tests' databases stay until `envkit down`; the report of a failed test says "
+        "how to get at them",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
-        "real_services(*services, template=…, version=…, isolation=…): the services that the "
-        "real_services fixture gives this test, instead of the configured ones; a template of the "
-        "configuration or 'empty', a version of Postgres, 'server' or 'database' for Redis",
+        "real_services(*services, template=…, version=…, isolation=…): the services of the fixture "
+        "real_services in this test, instead of the configured ones, and how they are wanted: the "
+        "name of a template of the configuration, or 'empty'; a version of Postgres; 'server' or "
+        "'database' for Redis",
     )
 
 
@@ -306,8 +308,8 @@ def _envkit_lease(request: pytest.FixtureRequest, _envkit_version: str) -> Itera
 def real_services(request: pytest.FixtureRequest, _envkit_lease: TestLease) -> Services:
     """Every configured service, isolated for this test: ``.postgres``, ``.redis``, ``.clickhouse``.
 
-    A unittest class with ``@pytest.mark.usefixtures("real_services")`` finds it as
-    ``self.real_services``.
+    The marker of the same name says which services, and how, for one test or class. A unittest
+    class with ``@pytest.mark.usefixtures("real_services")`` finds it as ``self.real_services``.
     """
     from envkit.pytest_needs import services_of_item
 
@@ -326,19 +328,19 @@ def real_services_fixture(real_services: Services) -> Services:
 
 @pytest.fixture
 def real_postgres(_envkit_lease: TestLease) -> PostgresHandle:
-    """A Postgres database of this test's own."""
+    """A Postgres database of this test's own: ``.url``, ``.connect()``, ``.aconnect()``."""
     return _envkit_lease.services({"postgres"}).postgres
 
 
 @pytest.fixture
 def real_redis(_envkit_lease: TestLease) -> RedisHandle:
-    """A Redis of this test's own."""
+    """A Redis of this test's own: ``.url``, ``.client()``, ``.aclient()``."""
     return _envkit_lease.services({"redis"}).redis
 
 
 @pytest.fixture
 def real_clickhouse(_envkit_lease: TestLease) -> ClickHouseHandle:
-    """A ClickHouse database of this test's own."""
+    """A ClickHouse database of this test's own: ``.url``, ``.client()``, ``.aclient()``."""
     return _envkit_lease.services({"clickhouse"}).clickhouse
 
 
@@ -350,6 +352,7 @@ def isolated_env(
 
     That goes for whatever else the test changes in it, too. Declared secrets that are not set have
     the values of the files where they are, or, if envkit may make them, values of this test's own.
+    The fixture's value is a dict of what was set.
     """
     from envkit.pytest_environment import (
         environment_of,

@@ -3,8 +3,7 @@
 This is the only package that prints and exits. Everything but click is imported by the command that
 needs it, so that ``envkit --help`` answers at once.
 
-Exit codes: 0 done, 1 a problem, 2 usage or configuration, 3 could not start. ``envkit run`` gives
-its command's code; 125 is a failure of our own, 126 and 127 mean that the command could not be run.
+What exit codes mean is said in `envkit.cli.exit_codes`.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from envkit.cli.ci import ci
 from envkit.cli.clean import down, prune
 from envkit.cli.compose import compose
 from envkit.cli.doctor import doctor
+from envkit.cli.exit_codes import EXIT_CODES, said
 from envkit.cli.explain import explain
 from envkit.cli.images import images
 from envkit.cli.init import init
@@ -36,7 +36,7 @@ __all__ = ["doctor_main", "main"]
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Services: postgres, redis, clickhouse; those of [tool.envkit] if none is named.",
+    epilog=f"Exit codes: {said(EXIT_CODES)}.",
 )
 @click.version_option(__version__, prog_name="envkit")
 def cli() -> None:

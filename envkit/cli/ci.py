@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from envkit.cli.arguments import Argument, Command
 from envkit.cli.shared import guarded, say
 
 if TYPE_CHECKING:
@@ -16,24 +17,35 @@ if TYPE_CHECKING:
 __all__ = ["ci"]
 
 
-@click.command(short_help="Print a CI job that brings the services and runs the tests.")
-@click.argument("provider", type=click.Choice(["github", "gitlab"]))
+@click.command(
+    cls=Command, short_help="Print a CI job that brings the services and runs the tests."
+)
+@click.argument(
+    "provider",
+    cls=Argument,
+    meaning="Whose: GitHub Actions, or GitLab CI/CD.",
+    shown="github|gitlab",
+    type=click.Choice(["github", "gitlab"]),
+)
 @click.option(
     "--services",
     "kind",
     type=click.Choice(["own", "containers"]),
     default="own",
     show_default=True,
-    help="Servers of the embedded extra, or the CI's own service containers.",
+    help="own: the servers of the embedded extra; containers: the CI's own service containers.",
 )
 @click.option(
     "--python",
     "pythons",
     default="",
     metavar="VERSION,...",
-    help="Versions to run with.  [default: one that requires-python allows]",
+    help="Versions of Python to run with; several make a matrix.  [default: one that "
+    "requires-python allows]",
 )
-@click.option("--write", is_flag=True, help="Write it to where that CI looks for it.")
+@click.option(
+    "--write", is_flag=True, help="Write it to where that CI looks for it, instead of printing it."
+)
 @guarded()
 def ci(provider: str, kind: str, pythons: str, write: bool) -> None:
     """Print a CI job that brings the services and runs the tests.

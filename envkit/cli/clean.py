@@ -18,7 +18,12 @@ __all__ = ["down", "prune"]
 
 
 @click.command()
-@click.option("--all", "every", is_flag=True, help="Of all your projects, deleted ones included.")
+@click.option(
+    "--all",
+    "every",
+    is_flag=True,
+    help="Stop what runs for all your projects, deleted ones included.",
+)
 @guarded()
 def down(every: bool) -> None:
     """Stop everything that runs for this project, whoever uses it."""
@@ -43,7 +48,7 @@ def down(every: bool) -> None:
 @click.option(
     "--older-than",
     metavar="AGE",
-    help="Also what cannot be proven dead, if it is older than this (30m, 12h, 7d).",
+    help="Also remove what cannot be proven dead, if it is older than this: 30s, 30m, 12h or 7d.",
 )
 @format_option
 @guarded()

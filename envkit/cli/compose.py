@@ -28,7 +28,7 @@ def compose() -> None:
 @click.option(
     "--output",
     metavar="FILE|-",
-    help=f"Where it goes, - for standard output.  [default: {_PLACE} of the project]",
+    help=f"Where to write it, - for standard output.  [default: {_PLACE} of the project]",
 )
 @guarded()
 def render(output: str | None) -> None:
@@ -51,7 +51,7 @@ def render(output: str | None) -> None:
 @click.option(
     "--output",
     metavar="FILE",
-    help=f"The file to look at.  [default: {_PLACE} of the project]",
+    help=f"The file to compare.  [default: {_PLACE} of the project]",
 )
 @guarded()
 def check(output: str | None) -> None:

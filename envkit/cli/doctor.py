@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from envkit.cli.arguments import Argument, Command
 from envkit.cli.shared import (
     add_to_summary,
     configured_or_not,
@@ -27,17 +28,18 @@ if TYPE_CHECKING:
 __all__ = ["doctor"]
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--category",
     metavar="NAME",
-    help="Also see whether the tests of this category can be selected.",
+    help="Also see whether pytest finds tests of this category of the configuration.",
 )
 @click.option(
     "--log",
     "logged",
     metavar="FILE",
-    help="Read a log or JUnit file instead ('-': standard input).",
+    help="Read the log or JUnit file of a run instead of looking at this machine ('-': standard "
+    "input).",
 )
 @click.option(
     "--format",
@@ -45,13 +47,29 @@ __all__ = ["doctor"]
     type=click.Choice(["text", "json", "github", "junit", "html"]),
     default="text",
     show_default=True,
-    help="For people or for programs.",
+    help="text: for people; json: for programs; github: annotations and the step summary; junit: "
+    "for CI; html: one file for a browser.",
 )
-@click.option("--fix", is_flag=True, help="Mend what is safe to mend, after asking.")
+@click.option(
+    "--fix",
+    is_flag=True,
+    help="Mend what is safe to mend, asking before each thing, and look again.",
+)
 @click.option("--yes", is_flag=True, help="With --fix: do not ask.")
-@click.option("--ascii", "ascii_only", is_flag=True, help="Without any other characters.")
-@click.option("-v", "--verbose", is_flag=True, help="Show every check.")
-@click.argument("pytest_args", nargs=-1, metavar="[-- PYTEST ARGUMENTS]...")
+@click.option("--ascii", "ascii_only", is_flag=True, help="Write ASCII characters only.")
+@click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    help="Show every check with what it saw, not only those that failed.",
+)
+@click.argument(
+    "pytest_args",
+    cls=Argument,
+    meaning="Also see whether pytest finds tests with these, such as -k EXPR or a file.",
+    nargs=-1,
+    metavar="[-- PYTEST ARGUMENTS]...",
+)
 @guarded()
 def doctor(
     category: str | None,
@@ -66,7 +84,8 @@ def doctor(
     """Say what would make the tests fail, why, and what to type.
 
     Looks at configuration, secrets, container engine, programs, drivers and services, all at once,
-    and changes nothing. Exit codes: 0 healthy, 1 a problem, 3 something could not be checked.
+    and changes nothing without --fix. Exit codes: 0 healthy, 1 a problem, 3 something could not be
+    checked.
     """
     begun = time.monotonic()
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from envkit.cli.arguments import Argument, Command
 from envkit.cli.shared import (
     format_option,
     guarded,
@@ -31,16 +32,22 @@ def _complete(_context: click.Context, _parameter: click.Parameter, begun: str) 
     return [slug for slug in explanations() if slug.startswith(begun)]
 
 
-@click.command(short_help="Say what a finding of the doctor means, and how to mend it.")
-@click.argument("slug", required=False, metavar="[SLUG]", shell_complete=_complete)
+@click.command(
+    cls=Command, short_help="Say what a finding of the doctor means, and how to mend it."
+)
+@click.argument(
+    "slug",
+    cls=Argument,
+    meaning="The name in brackets, such as net.refused, or the beginning of several, such as net; "
+    "all are listed if none is named.",
+    required=False,
+    metavar="[SLUG]",
+    shell_complete=_complete,
+)
 @format_option
 @guarded()
 def explain(slug: str | None, output: str) -> None:
-    """Say what a finding of the doctor means, and how to mend it.
-
-    SLUG is the name in brackets, such as net.refused, or the beginning of several, such as net.
-    All are listed if none is named.
-    """
+    """Say what a finding of the doctor means, and how to mend it."""
     import msgspec
 
     from envkit.doctor.explanations import explanations

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from envkit.cli.shared import guarded, print_json, say
+from envkit.cli.arguments import Argument, Command
+from envkit.cli.shared import format_option, guarded, print_json, say
 
 if TYPE_CHECKING:
     from envkit.backends.images import Built
@@ -23,24 +24,24 @@ def images() -> None:
     """
 
 
-@images.command(short_help="Build the images of all services, or of some.")
-@click.argument("services", nargs=-1, metavar="[SERVICE]...")
+@images.command(cls=Command, short_help="Build the images of all services, or of some.")
+@click.argument(
+    "services",
+    cls=Argument,
+    meaning="postgres, redis, clickhouse; all if none is named.",
+    nargs=-1,
+    metavar="[SERVICE]...",
+)
 @click.option(
     "--variant",
     type=click.Choice(["plain", "ready", "all"]),
     default="all",
     show_default=True,
-    help="ready (tag NAME-ready): as much of the first start as possible is done beforehand.",
+    help="plain: as the official image; ready (tag NAME-ready): as much of the first start as "
+    "possible is done beforehand; all: both.",
 )
-@click.option("--force", is_flag=True, help="Build also what is there with the same content.")
-@click.option(
-    "--format",
-    "output",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="For people or for programs.",
-)
+@click.option("--force", is_flag=True, help="Build again what is there with the same content.")
+@format_option
 @guarded()
 def build(services: tuple[str, ...], variant: str, force: bool, output: str) -> None:
     """Build the images of all services, or of those named, and put them into the engine.

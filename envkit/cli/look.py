@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from envkit.cli.arguments import Command
 from envkit.cli.shared import (
     configured,
     format_option,
@@ -64,7 +65,7 @@ def _print_keeper(keeper: dict[str, Any]) -> None:
         say(f"             {how}{row['why']}{leases}")
 
 
-@click.command()
+@click.command(cls=Command)
 @service_argument
 @guarded()
 def logs(service: str) -> None:

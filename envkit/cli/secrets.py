@@ -48,8 +48,8 @@ def secrets() -> None:
 def check(output: str) -> int:
     """Say what is wrong with the declared secrets, and what to do about it.
 
-    They are looked for in the environment, in NAME_FILE, in env_files and in secret_dirs. Exit code
-    1: something is wrong. Warnings alone are 0.
+    They are looked for in the environment, in the file that NAME_FILE names, in env_files and in
+    secret_dirs. Exit code 1: something is wrong. Warnings alone are 0.
     """
     from envkit.secrets import examine
 

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TextIO
 
 import click
 
+from envkit.cli.arguments import Argument
+
 if TYPE_CHECKING:
     from envkit.config import Config
     from envkit.errors import EnvkitError
 
 __all__ = [
     "SERVICE_NAMES",
+    "WHICH_SERVICES",
     "add_to_summary",
     "backend_option",
     "configured",
@@ -160,15 +163,28 @@ def guarded(code: int | None = None) -> Callable[[Callable[_P, int | None]], Cal
 
 
 service_argument = click.argument(
-    "service", metavar="|".join(SERVICE_NAMES), shell_complete=lambda *_: list(SERVICE_NAMES)
+    "service",
+    cls=Argument,
+    meaning="Which service.",
+    metavar="|".join(SERVICE_NAMES),
+    shell_complete=lambda *_: list(SERVICE_NAMES),
+)
+WHICH_SERVICES = (
+    "postgres, redis, clickhouse; those of ENVKIT_SERVICES or [tool.envkit] if none is named."
 )
 services_argument = click.argument(
-    "services", nargs=-1, metavar="[SERVICE]...", shell_complete=lambda *_: list(SERVICE_NAMES)
+    "services",
+    cls=Argument,
+    meaning=WHICH_SERVICES,
+    nargs=-1,
+    metavar="[SERVICE]...",
+    shell_complete=lambda *_: list(SERVICE_NAMES),
 )
 backend_option = click.option(
     "--backend",
     metavar="[auto|embedded|docker|attach]",
-    help="How services come to be, instead of what is configured.",
+    help="How services come to be, instead of ENVKIT_BACKEND and the configuration; or for each "
+    "service, as in postgres=docker,redis=embedded.",
 )
 format_option = click.option(
     "--format",
@@ -176,7 +192,7 @@ format_option = click.option(
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
-    help="For people or for programs.",
+    help="For people, or for programs.",
 )
 
 

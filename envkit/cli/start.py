@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from envkit.cli.arguments import Argument, Command
 from envkit.cli.shared import (
     SERVICE_NAMES,
+    WHICH_SERVICES,
     backend_option,
     configured,
     guarded,
@@ -29,7 +31,7 @@ __all__ = ["run", "up"]
 _RUN_FAILED = 125
 
 
-class _RunCommand(click.Command):
+class _RunCommand(Command):
     """``envkit run [SERVICE…] -- COMMAND…``: what follows ``--`` is not ours to read."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -48,7 +50,7 @@ class _RunCommand(click.Command):
             sys.exit(_RUN_FAILED)
 
 
-@click.command(short_help="Start services and keep them up until `envkit down`.")
+@click.command(cls=Command, short_help="Start services and keep them up until `envkit down`.")
 @services_argument
 @backend_option
 @guarded()
@@ -68,22 +70,30 @@ def up(services: tuple[str, ...], backend: str | None) -> None:
     options_metavar="[SERVICE]... [OPTIONS] -- COMMAND...",
     short_help="Run one command with fresh services in its environment.",
 )
-@click.argument("services", nargs=-1, metavar="")
+@click.argument(
+    "services",
+    cls=Argument,
+    meaning=WHICH_SERVICES,
+    shown="[SERVICE]...",
+    nargs=-1,
+    metavar="",
+)
 @backend_option
 @click.option(
     "--template",
     default="",
     metavar="NAME",
-    help="One from the configuration, or 'empty', instead of the usual one.",
+    help="The template of that name from the configuration, or 'empty' for none at all, instead of "
+    "the usual one.",
 )
 @click.pass_context
 @guarded(_RUN_FAILED)
 def run(ctx: click.Context, services: tuple[str, ...], backend: str | None, template: str) -> int:
     """Run one command with fresh services in its environment.
 
-    The command gets databases of its own (DATABASE_URL, PG*, REDIS_URL, CLICKHOUSE_URL,
-    CLICKHOUSE_*), which are dropped when it ends. The exit code is the command's; 125 is a failure
-    of envkit's own, 126 and 127 mean that the command could not be run.
+    All that follows after `--` is the command. It gets databases of its own (DATABASE_URL, PG*,
+    REDIS_URL, CLICKHOUSE_URL, CLICKHOUSE_*), which are dropped when it ends. The exit code is the
+    command's; 125 is a failure of envkit's own, 126 and 127 mean that the command could not be run.
     """
     from envkit.api import Services
     from envkit.keeper.client import connect

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from envkit.cli.arguments import Argument, Command
 from envkit.cli.shared import (
     add_to_summary,
     configured,
@@ -39,7 +40,7 @@ __all__ = ["test"]
 _PYTEST_ARGS = "envkit.pytest_args"
 
 
-class _TestCommand(click.Command):
+class _TestCommand(Command):
     """``envkit test [CATEGORY…] -- PYTEST ARGUMENTS…``: what follows ``--`` is pytest's."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -63,10 +64,25 @@ class _TestCommand(click.Command):
     options_metavar="[CATEGORY]... [OPTIONS] [-- PYTEST ARGUMENTS...]",
     short_help="Run categories of tests in order, each gated by the doctor.",
 )
-@click.argument("categories", nargs=-1, metavar="")
-@click.option("--require-tests", is_flag=True, help="A category without tests is a problem.")
-@click.option("--keep-going", is_flag=True, help="Run what comes after a failed category, too.")
-@click.option("--fail-fast", is_flag=True, help="Run nothing more after a failed category.")
+@click.argument(
+    "categories",
+    cls=Argument,
+    meaning="Names from [tool.envkit.categories]; all if none is named.",
+    shown="[CATEGORY]...",
+    nargs=-1,
+    metavar="",
+)
+@click.option(
+    "--require-tests",
+    is_flag=True,
+    help="Fail if no test of a category was selected, unless it has allow_empty.",
+)
+@click.option(
+    "--keep-going", is_flag=True, help="Also run what comes after a category that failed."
+)
+@click.option(
+    "--fail-fast", is_flag=True, help="Run nothing more at all after a category that failed."
+)
 @click.option("--junit", metavar="FILE", help="Write a JUnit file with a suite for each category.")
 @format_option
 @click.pass_context
@@ -82,9 +98,9 @@ def test(
 ) -> int:
     """Run categories of tests in order, each gated by the doctor.
 
-    Those named, and what they come after; all of [tool.envkit.categories] if none is named. A
-    category whose services or secrets are not there is blocked: nothing of it runs, and the cause
-    is said with what to type.
+    Those named run, after what they come after. A category whose services or secrets are not there
+    is blocked: nothing of it runs, and the cause is said with what to type. What follows after
+    `--` goes to pytest, in every category.
 
     Exit codes: 0 passed (or empty beside passed), 1 failed or blocked, 3 could not be run or
     checked, 5 no test was selected at all.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from envkit.cli.arguments import Command
 from envkit.cli.shared import (
     SERVICE_NAMES,
     configured,
@@ -27,7 +28,7 @@ __all__ = ["export", "shell"]
 _EXPORTS = ("shell", "dotenv", "json", "github", "gitlab")
 
 
-@click.command()
+@click.command(cls=Command)
 @services_argument
 @click.option(
     "--format",
@@ -35,7 +36,8 @@ _EXPORTS = ("shell", "dotenv", "json", "github", "gitlab")
     type=click.Choice(_EXPORTS),
     default="shell",
     show_default=True,
-    help='shell: eval "$(envkit export)"; github: appends to $GITHUB_ENV and masks passwords.',
+    help='shell: for eval "$(envkit export)"; dotenv: for a file .env; github: appends to '
+    "$GITHUB_ENV and masks passwords; gitlab: for artifacts:reports:dotenv.",
 )
 @guarded()
 def export(services: tuple[str, ...], output: str) -> None:
@@ -141,9 +143,15 @@ def _to_github(
         ) from None
 
 
-@click.command(short_help="Open psql, redis-cli or a ClickHouse prompt.")
+@click.command(cls=Command, short_help="Open psql, redis-cli or a ClickHouse prompt.")
 @service_argument
-@click.option("--lease", default="", metavar="ID", help="That of a test, instead of the export's.")
+@click.option(
+    "--lease",
+    default="",
+    metavar="ID",
+    help="That of a test, as the test's report names it, instead of the database of "
+    "`envkit export`.",
+)
 @guarded()
 def shell(service: str, lease: str) -> NoReturn:
     """Open psql, redis-cli or a ClickHouse prompt with credentials in place."""

@@ -62,10 +62,12 @@ class Config(Struct, frozen=True, kw_only=True):
     """Settings, and where each of them comes from.
 
     Attributes:
-        env_files: As written: relative to the root, or absolute.
-        secret_dirs: Directories with a file for each secret; as written, too.
-        secrets: What ``[tool.envkit.secrets]`` declares, by name.
-        categories: What ``[tool.envkit.categories]`` declares, by name.
+        env_files: Files of lines ``NAME=value`` in which declared secrets are looked for, relative
+            to the project or absolute. ``envkit secrets generate`` makes missing ones in the first.
+        secret_dirs: Directories in which declared secrets are looked for, each in a file of its
+            name; relative to the project or absolute.
+        secrets: The secrets that the tests need, by the environment variable that holds each.
+        categories: Groups of tests, by name, that ``envkit test`` runs in order.
         templates: What each service's templates are made from, by name; the one that leases are
             copies of unless they say otherwise has an empty name.
         origins: Dotted key to ``pyproject.toml:12``, ``ENVKIT_BACKEND``, ``--backend`` or

@@ -18,13 +18,14 @@ from envkit.config.values import (
     duration,
     line,
     lines,
+    markers,
     one_of,
 )
 from envkit.config.wording import KeyPath, nearest, show
 from envkit.declared import ALGORITHMS, KINDS, PLACES, Category, Secret
 from envkit.model import SERVICES
 
-__all__ = ["EXAMPLES", "read_categories", "read_secrets"]
+__all__ = ["CATEGORY", "EXAMPLES", "SECRET", "read_categories", "read_secrets"]
 
 EXAMPLES: Final[dict[Key, str]] = {
     ("secrets",): "SERVICE_SECRET = { min_length = 32 }",
@@ -85,7 +86,8 @@ def _not_empty(reader: Reader, what: str, example: str) -> Reader:
     return read
 
 
-_SECRET: Final[dict[str, Reader]] = {
+#: What a secret may be told: key to the reader of its value.
+SECRET: Final[dict[str, Reader]] = {
     "kind": one_of(*KINDS),
     "algorithm": one_of(*ALGORITHMS),
     "one_of": _not_empty(
@@ -99,9 +101,10 @@ _SECRET: Final[dict[str, Reader]] = {
     "generate": boolean,
 }
 
-_CATEGORY: Final[dict[str, Reader]] = {
+#: The same of a category.
+CATEGORY: Final[dict[str, Reader]] = {
     "paths": lines("a path", '["tests/database"]'),
-    "markers": line,
+    "markers": markers,
     "needs": lines("a service or the name of a secret", '["postgres"]'),
     "after": lines("the name of a category", '["unit"]'),
     "args": lines("an argument for pytest", '["-x"]', repeated=True),
@@ -122,7 +125,7 @@ def read_secrets(answers: Answers, table: Key, value: object) -> dict[str, Secre
     for name, item in answers.items(table, value, EXAMPLES[table]):
         key = (*table, name)
         answers.check_variable(key, name, EXAMPLES[table])
-        secrets[name] = _secret(answers, key, _read(answers, key, item, _SECRET, _ENTRIES[table]))
+        secrets[name] = _secret(answers, key, _read(answers, key, item, SECRET, _ENTRIES[table]))
     for name, secret in secrets.items():
         others = [other for other in secrets if other != name]
         key = (*table, name, "differs_from")
@@ -169,7 +172,7 @@ def read_categories(
     for name, item in answers.items(table, value, EXAMPLES[table]):
         key = (*table, name)
         answers.check_name(key, name, *_CATEGORY_NAME, EXAMPLES[table])
-        fields = _read(answers, key, item, _CATEGORY, _ENTRIES[table])
+        fields = _read(answers, key, item, CATEGORY, _ENTRIES[table])
         categories[name] = convert(fields | {"name": name}, Category)
     for name, category in categories.items():
         key = (*table, name)

@@ -16,14 +16,15 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from envkit import declared, model
 from envkit.config import Config, answers, declarations, tables, values
 from envkit.config.values import Key, Reader
 
-__all__ = ["schema", "text"]
+__all__ = ["in_words", "schema", "text"]
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -63,15 +64,16 @@ def _value(key: Key) -> Schema:
         case ("env",):
             return _named(answers.ENV_NAME[0], _of(values.reference), but="ENVKIT_")
         case ("secrets",):
-            entry = _entry(declarations._SECRET, declared.Secret)
+            entry = _entry(declarations.SECRET, declared.Secret)
             return _named(answers.ENV_NAME[0], _consistent(entry), but="ENVKIT_")
         case ("categories",):
-            entry = _entry(declarations._CATEGORY, declared.Category)
+            entry = _entry(declarations.CATEGORY, declared.Category)
             return _named(declarations._CATEGORY_NAME[0], entry)
         case ("backend",):
             services = {service: _of(values.backend) for service in model.SERVICES}
             each = {"type": "object", "additionalProperties": False, "properties": services}
-            return {"anyOf": [_of(values.backend), each]}
+            shown = ["embedded", {"postgres": "docker", "redis": "embedded"}]
+            return {"anyOf": [_of(values.backend), each], "examples": shown}
         case (_, "settings"):
             return {"type": "object", **_setting_names()}
         case (service, "templates"):
@@ -135,9 +137,30 @@ def _of(reader: Reader) -> Schema:
     Raises:
         KeyError: It is of a new kind, which `_KINDS` has to learn.
     """
-    made_with = dict(inspect.getclosurevars(reader).nonlocals)
+    kind, made_with = _made(reader)
+    example = made_with.get("example")
+    return _KINDS[kind](made_with) | ({"examples": [_read(example)]} if example else {})
+
+
+def in_words(reader: Reader) -> str:
+    """What a reader takes, for people: "true or false"; words and values are in backticks.
+
+    Raises:
+        KeyError: It is of a new kind, which `_IN_WORDS` has to learn.
+    """
+    kind, made_with = _made(reader)
+    return _IN_WORDS[kind](made_with)
+
+
+def _made(reader: Reader) -> tuple[str, dict[str, Any]]:
+    """Of which kind a reader is, and what it was made with."""
     kind, _, _ = getattr(reader, "__qualname__", "").partition(".")
-    return _KINDS[kind](made_with)
+    return kind, dict(inspect.getclosurevars(reader).nonlocals)
+
+
+def _read(example: str) -> Any:
+    """The value that a message shows as TOML has it."""
+    return tomllib.loads(f"example = {example}")["example"]
 
 
 def _text(pattern: str) -> Schema:
@@ -190,8 +213,9 @@ _KINDS: Final[dict[str, Callable[[Mapping[str, Any]], Schema]]] = {
     "duration": _duration,
     "boolean": lambda _: {"type": "boolean"},
     "version": lambda _: _VERSION,
-    "_versions": lambda _: _list(
-        {"anyOf": [_text(values._VERSION), _numbers(0, 10**9 - 1)]}, least=1
+    "_versions": lambda _: (
+        _list({"anyOf": [_text(values._VERSION), _numbers(0, 10**9 - 1)]}, least=1)
+        | {"examples": [["17", "18"]]}
     ),
     "_text": lambda made: _text(made["pattern"]),
     "server_setting": lambda _: {
@@ -202,19 +226,71 @@ _KINDS: Final[dict[str, Callable[[Mapping[str, Any]], Schema]]] = {
             {"type": "boolean"},
         ]
     },
-    "_url": lambda _: {"type": "string"},
+    "_url": lambda _: {"type": "string", "examples": ["postgresql://user@localhost/test"]},
     "one_of": lambda made: _words(*made["words"]),
-    "_targets": lambda _: _list(_text(r"[^\s\x00]+"), unique=False),
+    "_targets": lambda _: (
+        _list(_text(r"[^\s\x00]+"), unique=False) | {"examples": [["db.example/app_test"]]}
+    ),
     "lines": lambda made: _list(_FILLED_LINE, unique=not made["repeated"]),
     "count": lambda made: _numbers(made["least"], made["most"]),
     "_names": lambda made: _of(made["read"]),
-    "_seed": lambda _: {"anyOf": [_LINE, _list(_FILLED_LINE)]},
+    "_seed": lambda _: {"anyOf": [_LINE, _list(_FILLED_LINE)], "examples": [["db/seed.sql"]]},
     "_not_empty": lambda made: _of(made["reader"]) | {"minItems": 1},
     "_places": lambda _: _list(_words(*declared.PLACES)),
-    "_min_length": lambda _: _numbers(1, declarations._LONGEST),
+    "_min_length": lambda _: _numbers(1, declarations._LONGEST) | {"examples": [32]},
     "_min_entropy": lambda _: _more_than_zero(8 * declarations._LONGEST),
-    "_pattern": lambda _: _LINE,
+    "_pattern": lambda _: _LINE | {"examples": ["[A-Za-z0-9_-]{43}"]},
 }
+
+
+def _one_of(words: Sequence[str]) -> str:
+    return f"one of {', '.join(f'`{word}`' for word in words)}"
+
+
+def _lasting(made: Mapping[str, Any]) -> str:
+    least = "" if made["zero"] else "more than 0 s, "
+    return (
+        'a duration such as `"250ms"`, `"30s"`, `"5m"` or `"1h"`, or a number of seconds;'
+        f" {least}at most {_span(made['longest'])}"
+    )
+
+
+def _span(seconds: float) -> str:
+    hours = round(seconds / values.HOUR)
+    return f"{hours // 24} days" if hours > 24 else f"{hours} hour{'s' if hours > 1 else ''}"
+
+
+def _counted(made: Mapping[str, Any]) -> str:
+    return f"a whole number from {made['least']} to {made['most']}"
+
+
+#: How people are told of each kind of reader.
+_IN_WORDS: Final[dict[str, Callable[[Mapping[str, Any]], str]]] = {
+    "services": lambda _: f"a list, each {_one_of(model.SERVICES)}",
+    "backend": lambda _: f"{_one_of(values._BACKENDS)}; or a table with one of them for a service",
+    "duration": _lasting,
+    "boolean": lambda _: "`true` or `false`",
+    "version": lambda _: 'a string such as `"18"` or `"18.6"`, or a whole number',
+    "_versions": lambda _: "a list, each a version",
+    "_text": lambda made: _quoted(made["expected"]),
+    "server_setting": lambda _: "a string, a number, `true` or `false`",
+    "_url": lambda _: "a URL",
+    "one_of": lambda made: _one_of(made["words"]),
+    "_targets": lambda _: "a list, each a pattern",
+    "lines": lambda made: f"a list, each {made['what']}",
+    "count": _counted,
+    "_names": lambda made: f"a list, each {made['what']}",
+    "_seed": lambda _: "a list, each the path of a file; or a command of one line",
+    "_not_empty": lambda made: in_words(made["reader"]),
+    "_places": lambda _: f"a list, each {_one_of(declared.PLACES)}",
+    "_min_length": lambda _: "a whole number of bytes",
+    "_min_entropy": lambda _: "a number of bits",
+    "_pattern": lambda _: "a regular expression",
+}
+
+
+def _quoted(expected: str) -> str:
+    return re.sub(r'"[^"]*"', lambda found: f"`{found[0]}`", expected)
 
 
 # -- what keys mean --------------------------------------------------------------------------------

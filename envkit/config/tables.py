@@ -25,9 +25,10 @@ from envkit.declared import EMPTY, Secret
 from envkit.errors import ConfigInvalid
 from envkit.model import SERVICES
 
-__all__ = ["read_file"]
+__all__ = ["TABLE_EXAMPLES", "read_file"]
 
-_EXAMPLES: Final[dict[Key, str]] = {
+#: An entry of each table, for messages.
+TABLE_EXAMPLES: Final[dict[Key, str]] = {
     ("attach",): 'allow = ["db.example/app_test"]',
     ("docker",): 'pull = "never"',
     ("env",): 'POSTGRES_DSN = "postgres.url"',
@@ -106,14 +107,14 @@ class _FileReader:
     def _env(self, table: Key, value: object) -> None:
         for name, item in self._items(table, value):
             key = (*table, name)
-            self._answers.check_variable(key, name, _EXAMPLES[table])
+            self._answers.check_variable(key, name, TABLE_EXAMPLES[table])
             self._put(key, reference, item)
 
     def _settings(self, table: Key, value: object) -> None:
         for path, item in _leaves(table, self._items(table, value)):
             # TOML reads ``pg_stat_statements.max = 100`` as a table in a table; servers do not.
             name = ".".join(path[len(table) :])
-            self._answers.check_name(path, name, *_SETTING_NAME, _EXAMPLES[table])
+            self._answers.check_name(path, name, *_SETTING_NAME, TABLE_EXAMPLES[table])
             if (*table, name) in self.values:
                 raise ConfigInvalid(
                     f"{self._answers.place(path)} is there twice, as {name!r} in quotes and"
@@ -125,7 +126,7 @@ class _FileReader:
     def _templates(self, table: Key, value: object) -> None:
         for name, item in self._items(table, value):
             key = (*table, name)
-            self._answers.check_name(key, name, *_TEMPLATE_NAME, _EXAMPLES[table])
+            self._answers.check_name(key, name, *_TEMPLATE_NAME, TABLE_EXAMPLES[table])
             if name == EMPTY:
                 raise ConfigInvalid(
                     f"{self._answers.place(key)}: {EMPTY!r} means a template of nothing",
@@ -146,7 +147,7 @@ class _FileReader:
             self.values[*key, service] = (choice, self._answers.where(key))
 
     def _items(self, table: Key, value: object) -> Iterator[tuple[str, object]]:
-        return self._answers.items(table, value, _EXAMPLES.get(table, ""))
+        return self._answers.items(table, value, TABLE_EXAMPLES.get(table, ""))
 
     def _put(self, key: Key, reader: Reader, value: object, path: Key | None = None) -> None:
         path = path or key

@@ -174,6 +174,10 @@ def _text(pattern: str, expected: str, example: str) -> Reader:
 
 _directory: Final = _text(_ONE_LINE, "the path of a directory", '"/dev/shm"')
 line: Final = _text(_ONE_LINE, "a string of one line, without NUL", '"one line"')
+_command: Final = _text(
+    _ONE_LINE, "a command of one line, or module:function", '"alembic upgrade head"'
+)
+markers: Final = _text(_ONE_LINE, "an expression of pytest's markers", '"agent and not slow"')
 reference: Final = _text(
     rf"({'|'.join(SERVICES)})\.({'|'.join(_ENDPOINT_FIELDS)})",
     f'"service.field" with a service of {", ".join(SERVICES)}'
@@ -313,7 +317,7 @@ HOUR: Final = 3600.0
 #: What a template is made from: in the table of a service, and in each table below `templates`.
 TEMPLATE: Final[dict[str, Reader]] = {
     "schema": lines("the path of a file", '["db/schema.sql"]'),
-    "migrate": line,
+    "migrate": _command,
     "seed": _seed,
     "watch": lines("a glob pattern", '["migrations/**"]'),
     "extensions": _names("the name of an extension", '["pg_trgm"]'),

@@ -37,6 +37,7 @@ _SOURCES: Final[dict[Source, tuple[str, str]]] = {
     "envkit": ("envkit", ""),
     "log": ("a log", ""),
 }
+_OURS: Final[frozenset[Source]] = frozenset({"host", "secret", "envkit"})
 
 
 class Explanation(Struct, frozen=True, kw_only=True):
@@ -89,12 +90,16 @@ def _of_rule(rule: Rule) -> Explanation:
 
 
 def _says(rule: Rule) -> str:
+    if not (rule.sources or rule.codes or rule.texts):
+        return "envkit"  # an error of ours, which the rule only explains
     names = [_SOURCES[source] for source in rule.sources]
     who = " or ".join(name for name, _ in names) or _LAYERS[rule.layer]
-    if not rule.codes:
-        return who
     kind = names[0][1] if len(names) == 1 else ""
-    return f"{who} ({kind}{', '.join(rule.codes)})"
+    # Others mean something only between the parts of envkit.
+    codes = [] if _OURS.issuperset(rule.sources) else [c for c in rule.codes if c != rule.slug]
+    if kind == "exit code ":
+        codes = [code for code in codes if code.isdigit()]
+    return f"{who} ({kind}{', '.join(codes)})" if codes else who
 
 
 def _plain(documentation: str) -> str:

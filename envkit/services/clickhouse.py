@@ -218,10 +218,13 @@ def _environment(endpoint: Endpoint) -> dict[str, str]:
 
 
 class ClickHouseHandle(Handle):
-    """A database of this test's own, over ClickHouse's HTTP interface."""
+    """A database of its own, over ClickHouse's HTTP interface."""
 
     def client(self, **kwargs: Any) -> Client:
         """A clickhouse-connect client; closed with the lease if the test does not.
+
+        Args:
+            kwargs: Further arguments for ``clickhouse_connect.get_client``.
 
         Raises:
             DriverMissing: clickhouse-connect cannot be imported.
@@ -232,6 +235,9 @@ class ClickHouseHandle(Handle):
 
     async def aclient(self, **kwargs: Any) -> AsyncClient:
         """An asynchronous clickhouse-connect client for the running event loop; close it yourself.
+
+        Args:
+            kwargs: Further arguments for ``clickhouse_connect.get_async_client``.
 
         Raises:
             DriverMissing: clickhouse-connect cannot be imported, or was installed without its

@@ -20,7 +20,11 @@ _C = TypeVar("_C", bound=_Closable)
 
 
 class Handle:
-    """An endpoint with ways to connect; each service adds its own."""
+    """One service of a lease: where it is, and ways to connect, which each service adds.
+
+    Attributes:
+        endpoint: All that is known about where it is, as one value.
+    """
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
@@ -29,26 +33,32 @@ class Handle:
 
     @property
     def url(self) -> str:
+        """All of it in one URL, with the password: what drivers and libraries take."""
         return self.endpoint.url
 
     @property
     def host(self) -> str:
+        """Name or address, as it is reached from here."""
         return self.endpoint.host
 
     @property
     def port(self) -> int:
+        """Of the usual protocol; of ClickHouse that of HTTP."""
         return self.endpoint.port
 
     @property
     def user(self) -> str:
+        """That of the lease."""
         return self.endpoint.user
 
     @property
     def password(self) -> str:
+        """That of the lease; thrown away with it."""
         return self.endpoint.password
 
     @property
     def database(self) -> str:
+        """The name of the database; for Redis its number."""
         return self.endpoint.database
 
     def close(self) -> None:

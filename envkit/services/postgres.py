@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from msgspec import structs
@@ -32,7 +32,7 @@ from envkit.services.spec import THROW_AWAY, Address, Greeting, Namespace, Servi
 if TYPE_CHECKING:
     import psycopg
 
-__all__ = ["SPEC", "PostgresHandle"]
+__all__ = ["BY_PARAMETER", "SPEC", "PostgresHandle"]
 
 # Throw-away data: nothing here has to survive a crash, so nothing waits for a disk.
 _PLACE = {
@@ -242,9 +242,9 @@ def _url(address: Address, namespace: Namespace) -> str:
     )
 
 
-# Taken away from programs because they are about another server; what a URL itself says of them
-# is set again.
-_BY_PARAMETER = {
+#: Parameters of a URL to variables. These are taken away from programs because they are about
+#: another server; what a URL itself says of them is set again.
+BY_PARAMETER: Final = {
     "sslmode": "PGSSLMODE",
     "sslrootcert": "PGSSLROOTCERT",
     "sslcert": "PGSSLCERT",
@@ -270,15 +270,18 @@ def _environment(endpoint: Endpoint) -> dict[str, str]:
         "PGUSER": endpoint.user,
         "PGPASSWORD": endpoint.password,
         "PGDATABASE": endpoint.database,
-        **{_BY_PARAMETER[name]: text for name, text in said.items() if name in _BY_PARAMETER},
+        **{BY_PARAMETER[name]: text for name, text in said.items() if name in BY_PARAMETER},
     }
 
 
 class PostgresHandle(Handle):
-    """A database of this test's own, owned by a role without superuser rights."""
+    """A database of its own, owned by a role without superuser rights."""
 
     def connect(self, **kwargs: Any) -> psycopg.Connection[Any]:
         """A new psycopg connection; closed with the lease if the test does not.
+
+        Args:
+            kwargs: Further arguments for ``psycopg.connect``.
 
         Raises:
             DriverMissing: psycopg cannot be imported.
@@ -291,6 +294,9 @@ class PostgresHandle(Handle):
 
     async def aconnect(self, **kwargs: Any) -> psycopg.AsyncConnection[Any]:
         """A new asynchronous psycopg connection, in the running event loop; close it yourself.
+
+        Args:
+            kwargs: Further arguments for ``psycopg.AsyncConnection.connect``.
 
         Raises:
             DriverMissing: psycopg cannot be imported.

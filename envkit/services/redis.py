@@ -198,10 +198,13 @@ def _environment(endpoint: Endpoint) -> dict[str, str]:
 
 
 class RedisHandle(Handle):
-    """A server of this test's own."""
+    """A server of its own, or a numbered database of one: see ``redis.isolation``."""
 
     def client(self, **kwargs: Any) -> redis.Redis:
         """A redis-py client; closed with the lease if the test does not.
+
+        Args:
+            kwargs: Further arguments for ``redis.Redis``, such as ``decode_responses=True``.
 
         Raises:
             DriverMissing: redis cannot be imported.
@@ -211,6 +214,9 @@ class RedisHandle(Handle):
 
     def aclient(self, **kwargs: Any) -> redis.asyncio.Redis:
         """An asynchronous redis-py client for the running event loop; close it yourself.
+
+        Args:
+            kwargs: Further arguments for ``redis.asyncio.Redis``.
 
         Raises:
             DriverMissing: redis cannot be imported.

@@ -47,8 +47,8 @@ Commands:
   test     Run categories of tests in order, each gated by the doctor.
   up       Start services and keep them up until `envkit down`.
 
-  Services: postgres, redis, clickhouse; those of [tool.envkit] if none is
-  named.
+  Exit codes: 0 done, 1 a problem, 2 usage or configuration, 3 a service could
+  not start, 130 interrupted with Ctrl-C.
 -- stderr
 """)
 
@@ -61,10 +61,16 @@ Usage: envkit up [OPTIONS] [SERVICE]...
 
   Start services (or join them) and keep them up until `envkit down`.
 
+Arguments:
+  [SERVICE]...  postgres, redis, clickhouse; those of ENVKIT_SERVICES or
+                [tool.envkit] if none is named.
+
 Options:
   --backend [auto|embedded|docker|attach]
-                                  How services come to be, instead of what is
-                                  configured.
+                                  How services come to be, instead of
+                                  ENVKIT_BACKEND and the configuration; or for
+                                  each service, as in
+                                  postgres=docker,redis=embedded.
   -h, --help                      Show this message and exit.
 -- stderr
 """)
@@ -78,16 +84,23 @@ Usage: envkit run [SERVICE]... [OPTIONS] -- COMMAND...
 
   Run one command with fresh services in its environment.
 
-  The command gets databases of its own (DATABASE_URL, PG*, REDIS_URL,
-  CLICKHOUSE_URL, CLICKHOUSE_*), which are dropped when it ends. The exit code
-  is the command's; 125 is a failure of envkit's own, 126 and 127 mean that
-  the command could not be run.
+  All that follows after `--` is the command. It gets databases of its own
+  (DATABASE_URL, PG*, REDIS_URL, CLICKHOUSE_URL, CLICKHOUSE_*), which are
+  dropped when it ends. The exit code is the command's; 125 is a failure of
+  envkit's own, 126 and 127 mean that the command could not be run.
+
+Arguments:
+  [SERVICE]...  postgres, redis, clickhouse; those of ENVKIT_SERVICES or
+                [tool.envkit] if none is named.
 
 Options:
   --backend [auto|embedded|docker|attach]
-                                  How services come to be, instead of what is
-                                  configured.
-  --template NAME                 One from the configuration, or 'empty',
+                                  How services come to be, instead of
+                                  ENVKIT_BACKEND and the configuration; or for
+                                  each service, as in
+                                  postgres=docker,redis=embedded.
+  --template NAME                 The template of that name from the
+                                  configuration, or 'empty' for none at all,
                                   instead of the usual one.
   -h, --help                      Show this message and exit.
 -- stderr
@@ -105,11 +118,16 @@ Usage: envkit export [OPTIONS] [SERVICE]...
   The database is made at the first call and stays until `envkit down`. Its
   throw-away password is part of the output.
 
+Arguments:
+  [SERVICE]...  postgres, redis, clickhouse; those of ENVKIT_SERVICES or
+                [tool.envkit] if none is named.
+
 Options:
   --format [shell|dotenv|json|github|gitlab]
-                                  shell: eval "$(envkit export)"; github:
-                                  appends to $GITHUB_ENV and masks passwords.
-                                  [default: shell]
+                                  shell: for eval "$(envkit export)"; dotenv:
+                                  for a file .env; github: appends to
+                                  $GITHUB_ENV and masks passwords; gitlab: for
+                                  artifacts:reports:dotenv.  [default: shell]
   -h, --help                      Show this message and exit.
 -- stderr
 """)
@@ -123,8 +141,12 @@ Usage: envkit shell [OPTIONS] postgres|redis|clickhouse
 
   Open psql, redis-cli or a ClickHouse prompt with credentials in place.
 
+Arguments:
+  postgres|redis|clickhouse  Which service.
+
 Options:
-  --lease ID  That of a test, instead of the export's.
+  --lease ID  That of a test, as the test's report names it, instead of the
+              database of `envkit export`.
   -h, --help  Show this message and exit.
 -- stderr
 """)
@@ -139,7 +161,7 @@ Usage: envkit status [OPTIONS]
   Show what is running for this project, and why that way.
 
 Options:
-  --format [text|json]  For people or for programs.  [default: text]
+  --format [text|json]  For people, or for programs.  [default: text]
   -h, --help            Show this message and exit.
 -- stderr
 """)
@@ -154,6 +176,9 @@ Usage: envkit logs [OPTIONS] postgres|redis|clickhouse
   Print the logs of a service's servers.
 
   When nothing is running: what was saved of the last run that ended badly.
+
+Arguments:
+  postgres|redis|clickhouse  Which service.
 
 Options:
   -h, --help  Show this message and exit.
@@ -170,7 +195,7 @@ Usage: envkit down [OPTIONS]
   Stop everything that runs for this project, whoever uses it.
 
 Options:
-  --all       Of all your projects, deleted ones included.
+  --all       Stop what runs for all your projects, deleted ones included.
   -h, --help  Show this message and exit.
 -- stderr
 """)
@@ -185,9 +210,9 @@ Usage: envkit prune [OPTIONS]
   Remove what dead runs left behind; never what a living one uses.
 
 Options:
-  --older-than AGE      Also what cannot be proven dead, if it is older than
-                        this (30m, 12h, 7d).
-  --format [text|json]  For people or for programs.  [default: text]
+  --older-than AGE      Also remove what cannot be proven dead, if it is older
+                        than this: 30s, 30m, 12h or 7d.
+  --format [text|json]  For people, or for programs.  [default: text]
   -h, --help            Show this message and exit.
 -- stderr
 """)
@@ -216,19 +241,24 @@ Usage: envkit test [CATEGORY]... [OPTIONS] [-- PYTEST ARGUMENTS...]
 
   Run categories of tests in order, each gated by the doctor.
 
-  Those named, and what they come after; all of [tool.envkit.categories] if
-  none is named. A category whose services or secrets are not there is
-  blocked: nothing of it runs, and the cause is said with what to type.
+  Those named run, after what they come after. A category whose services or
+  secrets are not there is blocked: nothing of it runs, and the cause is said
+  with what to type. What follows after `--` goes to pytest, in every
+  category.
 
   Exit codes: 0 passed (or empty beside passed), 1 failed or blocked, 3 could
   not be run or checked, 5 no test was selected at all.
 
+Arguments:
+  [CATEGORY]...  Names from [tool.envkit.categories]; all if none is named.
+
 Options:
-  --require-tests       A category without tests is a problem.
-  --keep-going          Run what comes after a failed category, too.
-  --fail-fast           Run nothing more after a failed category.
+  --require-tests       Fail if no test of a category was selected, unless it
+                        has allow_empty.
+  --keep-going          Also run what comes after a category that failed.
+  --fail-fast           Run nothing more at all after a category that failed.
   --junit FILE          Write a JUnit file with a suite for each category.
-  --format [text|json]  For people or for programs.  [default: text]
+  --format [text|json]  For people, or for programs.  [default: text]
   -h, --help            Show this message and exit.
 -- stderr
 """)
@@ -246,12 +276,18 @@ Usage: envkit ci [OPTIONS] {github|gitlab}
   secrets, categories, and what pyproject.toml says the tests need. A file
   that envkit did not make is not overwritten.
 
+Arguments:
+  github|gitlab  Whose: GitHub Actions, or GitLab CI/CD.
+
 Options:
-  --services [own|containers]  Servers of the embedded extra, or the CI's own
-                               service containers.  [default: own]
-  --python VERSION,...         Versions to run with.  [default: one that
-                               requires-python allows]
-  --write                      Write it to where that CI looks for it.
+  --services [own|containers]  own: the servers of the embedded extra;
+                               containers: the CI's own service containers.
+                               [default: own]
+  --python VERSION,...         Versions of Python to run with; several make a
+                               matrix.  [default: one that requires-python
+                               allows]
+  --write                      Write it to where that CI looks for it, instead
+                               of printing it.
   -h, --help                   Show this message and exit.
 -- stderr
 """)

@@ -113,6 +113,21 @@ def test_every_key_says_what_it_means() -> None:
     assert silent == []
 
 
+def examples(node: Any) -> Iterator[tuple[Any, Any]]:
+    """Every part of a schema that has examples, with each of them."""
+    if isinstance(node, dict):
+        yield from ((node, one) for one in node.get("examples", ()))
+        for below in node.values():
+            yield from examples(below)
+
+
+def test_every_example_is_one() -> None:
+    found = list(examples(VALIDATOR.schema))
+    assert found
+    for node, one in found:
+        assert VALIDATOR.evolve(schema=node).is_valid(one), one
+
+
 def test_nothing_of_it_is_loaded_at_run_time() -> None:
     code = "import sys, envkit.config; print('envkit.config.schema' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
