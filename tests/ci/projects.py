@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["SEVERAL", "SHOP", "TEST", "write"]
+__all__ = ["CATEGORIES", "SEVERAL", "SHOP", "TEST", "write"]
 
 #: Without a build system, its tests' needs in a dependency group, and with secrets of both kinds.
 SHOP = """\
@@ -37,6 +37,19 @@ build-backend = "setuptools.build_meta"
 
 [tool.setuptools]
 packages = ["shop"]
+"""
+)
+#: With tests in two categories, one after the other.
+CATEGORIES = (
+    SHOP
+    + """
+[tool.envkit.categories.unit]
+paths = ["tests/unit"]
+
+[tool.envkit.categories.database]
+paths = ["tests/database"]
+after = ["unit"]
+needs = ["postgres"]
 """
 )
 TEST = """\
