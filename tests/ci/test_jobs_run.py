@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from envkit import config
 from envkit.ci import job_for, renderer
-from tests.ci.projects import CATEGORIES, SEVERAL, SHOP, TEST, write
+from tests.ci.projects import CATEGORIES, LOCKED, SEVERAL, SHOP, TEST, write
 from tests.ci.published import parsed
 from tests.ci.running import Machine, run_github, run_gitlab
 
@@ -152,6 +153,24 @@ def test_what_could_not_be_checked_is_a_warning_and_the_tests_run(
         assert run_github(machine, workflow, matrix={}, secrets=secrets, **urls), machine.said()
     assert "::warning title=Redis%3A not checked::" in machine.said()
     assert passed(machine) == 1
+
+
+@pytest.mark.parametrize(
+    "project_files",
+    [
+        {
+            "pyproject.toml": LOCKED,
+            "shop/__init__.py": "import iniconfig\n",
+            "tests/test_shop.py": "import shop\n\ndef test_it(real_redis): pass\n",
+        }
+    ],
+)
+def test_a_project_of_poetrys(machine: Machine) -> None:
+    workflow = text(machine, "github", "own")
+    assert run_github(machine, workflow, matrix={}, secrets={}), machine.said()
+    assert passed(machine) == 1
+    listed = (machine.checkout / ".envkit-requirements.txt").read_text()
+    assert {"iniconfig", "pytest"} <= set(re.findall(r"^[\w-]+", listed, re.MULTILINE))
 
 
 def test_a_missing_secret_ends_the_job_before_its_tests(machine: Machine) -> None:

@@ -437,9 +437,80 @@ def test_service_containers_need_no_servers_in_wheels(tmp_path: Path) -> None:
     ]
 
 
-def test_poetrys_groups_are_left_to_a_person(tmp_path: Path) -> None:
-    text = made(tmp_path, "[tool.poetry]\n[tool.envkit]\n", "github")
-    assert "# pip knows nothing of Poetry's groups: add here what the tests need.\n" in text
+EXPORT = """\
+# Apart, because what Poetry itself needs may not go together with the project.
+python -m venv .envkit-poetry
+.envkit-poetry/bin/python -m pip install --quiet poetry poetry-plugin-export
+.envkit-poetry/bin/poetry export {}--without-hashes --output=.envkit-requirements.txt"""
+POETRY = "[build-system]\n[tool.poetry]\nname = 'a'\n"
+GROUPS = "[tool.poetry.group.dev.dependencies]\npytest = '*'\n[tool.poetry.group.docs]\n"
+
+
+@pytest.mark.parametrize(
+    ("pyproject", "options", "last"),
+    [
+        (POETRY, "", "-r .envkit-requirements.txt -e . envkit-services==0.1.0 pytest"),
+        (
+            f"{POETRY}package-mode = false\n{GROUPS}",
+            "--with=dev ",
+            "-r .envkit-requirements.txt envkit-services==0.1.0",
+        ),
+        (
+            f"{POETRY}[tool.poetry.dev-dependencies]\npytest = '^8'\nenvkit_services = '*'\n",
+            "--with=dev ",
+            "-r .envkit-requirements.txt -e .",
+        ),
+        (
+            f"[project]\nname = 'a'\n{POETRY}{GROUPS}",
+            "--with=dev ",
+            "-r .envkit-requirements.txt -e . envkit-services==0.1.0",
+        ),
+        (
+            f"{POETRY}[tool.poetry.extras]\ntest = ['pytest']",
+            "--extras=test ",
+            "-r .envkit-requirements.txt -e '.[test]' envkit-services==0.1.0",
+        ),
+    ],
+    ids=["alone", "no-package", "old", "beside-project", "extras"],
+)
+def test_poetry_says_what_is_in_its_own_groups(
+    tmp_path: Path, pyproject: str, options: str, last: str
+) -> None:
+    assert commands(tmp_path, {"pyproject.toml": pyproject}, "containers") == [
+        EXPORT.format(options),
+        f"python -m pip install {last}",
+    ]
+
+
+def test_poetry_with_groups_for_everybody_is_not_asked(tmp_path: Path) -> None:
+    groups = "[project]\nname = 'a'\n[dependency-groups]\ndev = ['pytest']\n"
+    assert commands(tmp_path, {"pyproject.toml": f"{groups}{POETRY}"}, "containers") == [
+        "python -m pip install --quiet --upgrade 'pip>=25.1'",
+        "python -m pip install -e . --group dev envkit-services==0.1.0",
+    ]
+
+
+def test_what_included_groups_say_is_not_said_again(tmp_path: Path) -> None:
+    groups = (
+        "[build-system]\n[dependency-groups]\ndev = [{include-group = 'all'}]\n"
+        "all = ['pytest', 'envkit-services[embedded]>=0.1', {include-group = 'all'}]\n"
+    )
+    assert commands(tmp_path, {"pyproject.toml": groups})[-1] == (
+        "python -m pip install -e . --group dev"
+    )
+
+
+@pytest.mark.parametrize(
+    ("tables", "note"),
+    [
+        ("[tool.uv]\ndev-dependencies = ['pytest']\n", "[tool.uv] dev-dependencies"),
+        ("[tool.pdm.dev-dependencies]\ntest = ['pytest']\n", "[tool.pdm] dev-dependencies"),
+        ("[tool.uv.sources]\na = { path = '../a' }\n", "[tool.uv.sources]"),
+    ],
+)
+def test_what_pip_cannot_read_is_left_to_a_person(tmp_path: Path, tables: str, note: str) -> None:
+    text = made(tmp_path, f"{tables}[tool.envkit]\n", "github")
+    assert f"\n# pip knows nothing of {note}: " in text
 
 
 @pytest.mark.parametrize(
