@@ -53,11 +53,15 @@ def refused(seen: Seen) -> Finding | None:
     if seen.symptom.code in _SILENT:
         return None  # asyncio says "Connect call failed" of every errno
     where = _place(seen)
-    origin = seen.target.origin
+    fix = f"start the server, or correct {seen.target.origin or 'host and port'}"
+    command, variable = seen.get("start"), seen.get("unset")
+    if variable and not command:
+        fix, command = f"{fix}; without it envkit starts one of its own", f"unset {variable}"
     return seen.finding(
         title=f"nothing listens at {where}" if where else "a connection was refused",
         cause="the server is not running, or it listens on another address or port",
-        fix=f"start the server, or correct {origin or 'host and port'}",
+        fix=fix,
+        command=command,
     )
 
 
