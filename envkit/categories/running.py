@@ -140,4 +140,5 @@ def _run(config: Config, category: Category, how: How, stops: Stops) -> Result:
         facts_of(config),
         require_tests=how.require_tests,
         why_usage=lambda: look_at_selection(config, category.name, how.pytest_args),
+        ask_about=lambda service: look_at_needs(config, [service]),
     )

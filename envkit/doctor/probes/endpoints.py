@@ -16,7 +16,8 @@ from msgspec import structs
 
 from envkit import services
 from envkit.config import Config
-from envkit.doctor.model import Symptom
+from envkit.doctor.engine import diagnose
+from envkit.doctor.model import Facts, Symptom
 from envkit.doctor.probes.life import sign_of_life
 from envkit.doctor.probes.look import Context, Looked, Probe
 from envkit.doctor.symptoms import from_exception, of_envkit
@@ -33,7 +34,7 @@ __all__ = ["PROBES"]
 _LIMIT_S: Final = 1.0
 #: Of the steps; a little less in all than the probe's own, so that their words are heard.
 _STEP_S: Final = 0.8
-_REFUSED: Final = "ECONNREFUSED"
+_REFUSED: Final = "net.refused"
 
 
 class _Hung(Exception):
@@ -57,7 +58,7 @@ def _look(service: ServiceName, context: Context) -> Looked:
     if choice.backend == "attach" and choice.target is not None:
         target = read(service, choice.target.url, choice.target.origin)
         looked = _look_at_others(service, target, check, choice.why)
-        if any(one.code == _REFUSED for one in looked.symptoms):
+        if any(_slug(one) == _REFUSED for one in looked.symptoms):
             return _with(looked, _ways_out(target, context, context.config))
         if looked.version:
             spec, table = services.load(service), context.config.settings.of(service)
@@ -118,6 +119,11 @@ def _with(looked: Looked, about: dict[str, str]) -> Looked:
     """With facts for the rules."""
     symptoms = (structs.replace(one, data={**one.data, **about}) for one in looked.symptoms)
     return structs.replace(looked, symptoms=tuple(symptoms))
+
+
+def _slug(symptom: Symptom) -> str:
+    finding = diagnose(symptom, Facts())
+    return finding.slug if finding else ""
 
 
 def _ways_out(target: Dsn, context: Context, config: Config) -> dict[str, str]:

@@ -31,6 +31,8 @@ _PLUGINS: Final = tuple(
 _VARIABLE: Final = re.compile(r"\$(?:\{(?P<name>\w+)(?::?-(?P<default>[^}]*))?\}|(?P<bare>\w+))")
 # https://www.freedesktop.org/software/systemd/man/systemd.unit.html
 _UNITS: Final = ("etc", "run", "usr/local/lib", "usr/lib", "lib")
+# This machine's, and where packages have Postgres put its socket.
+_LOCAL: Final = ("localhost", "::1", "/run/postgresql", "/var/run/postgresql")
 _NAMES: Final[dict[ServiceName, tuple[int, tuple[str, ...]]]] = {
     "postgres": (5432, ("postgresql",)),
     "redis": (6379, ("redis-server", "redis", "valkey-server", "valkey")),
@@ -49,10 +51,10 @@ def start_command(
         environ: Of whoever would type it.
         machine: Stands in for the root of the file system.
     """
-    if target.host not in ("localhost", "::1") and not target.host.startswith("127."):
+    if target.host not in _LOCAL and not target.host.startswith("127."):
         return ""
     return (
-        _by_compose(target.port, root, environ, machine)
+        ("" if target.is_socket else _by_compose(target.port, root, environ, machine))
         or (_by_cluster(target.port, machine, environ) if target.service == "postgres" else "")
         or _by_systemd(target, machine)
     )

@@ -16,7 +16,10 @@ _PLACE = r"(?:(?:to server )?at \"(?P<host>[^\"]+)\"[^\n]*port (?P<port>\d+))"
 
 
 def _place(seen: Seen) -> str:
-    return ":".join(part for part in (seen.get("host"), seen.get("port")) if part)
+    host, port = seen.get("host"), seen.get("port")
+    if host.startswith("/"):
+        return host  # a socket's path ends with the port
+    return ":".join(part for part in (host, port) if part)
 
 
 @rule(

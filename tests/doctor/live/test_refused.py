@@ -67,6 +67,13 @@ def test_where_attaching_is_asked_for_nothing_stands_in(project: Project) -> Non
         assert visits.first()["fix"]["command"] == ""
 
 
+def test_socket_that_is_not_there(project: Project) -> None:
+    place = f"{project.root}/none"
+    found = Visits(project, "postgres", f"postgresql:///app_test?host={place}").first()
+    assert found["title"] == f"nothing listens at {place}/.s.PGSQL.5432"
+    assert found["fix"]["command"] == "unset ENVKIT_POSTGRES_URL"
+
+
 @pytest.mark.parametrize("name", ["compose.yaml", "docker-compose.yml"])
 @pytest.mark.parametrize(("port", "service"), [(5444, "db"), (6390, "cache"), (5432, "")])
 def test_service_of_a_compose_file_that_publishes_the_port(
@@ -117,6 +124,7 @@ def test_cluster_of_debian_with_that_port(project: Project, environ: dict[str, s
     start = [*SUDO, "pg_ctlcluster", "17", "main", "start"]
     assert command(project, url.format(5434), environ) == start
     assert command(project, url.format(5432), environ) == []
+    assert command(project, "postgresql:///a_test?host=/run/postgresql&port=5434", environ) == start
 
 
 def test_unit_of_systemd_at_the_usual_port(project: Project, environ: dict[str, str]) -> None:
