@@ -1,8 +1,8 @@
 """The pytest plugin of the child in which ``envkit test`` runs a category.
 
-Narrows what is selected to the category, and writes what happens, as lines of JSON, into the file
-that its orders name: nobody has to parse what pytest prints, and what was written before a crash
-stays. xdist's workers load it as well and tell the controller.
+Writes what happens, as lines of JSON, into the file that its orders name: nobody has to parse what
+pytest prints, and what was written before a crash stays. xdist's workers load it as well and tell
+the controller.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ from typing import Any, Final
 
 import pytest
 
-__all__ = ["LIFELINE", "ORDERS"]
+from envkit.pytest_selection import has_any
+from envkit.selection import ORDERS, PLUGIN
 
-#: Environment variable with the orders: see `Orders`. (Names of settings begin with ENVKIT_.)
-ORDERS: Final = "_ENVKIT_CATEGORY"
+__all__ = ["LIFELINE"]
+
 #: Environment variable with the file descriptor that comes to its end when ``envkit test`` does.
 LIFELINE: Final = "_ENVKIT_CATEGORY_LIFELINE"
+
+pytest_plugins = [PLUGIN]
 
 _GRACE_S: Final = 5.0
 _MOST_SYMPTOMS: Final = 50  # failed tests that are looked into
@@ -31,75 +34,6 @@ _LONGEST: Final = 500
 _OUTPUT: Final = "envkit_category"  # of an xdist worker
 # Fixtures of ours that do nothing but wait for a lease.
 _WAITING: Final = frozenset({"_envkit_lease", "real_services_session"})
-
-
-class _Orders:
-    """What the child is to do: what only pytest can tell from its command line is done here.
-
-    Args:
-        told: ``events``, the file to write to; ``markers`` and ``paths`` of the category;
-            ``arguments``, those that the user typed, and ``typed_in``, where; ``junit``, the file
-            for a report, or empty.
-    """
-
-    def __init__(self, told: dict[str, Any]) -> None:
-        self.events: str = told["events"]
-        self.junit: str = told["junit"]
-        self._markers: str = told["markers"]
-        self._paths: list[str] = told["paths"]
-        self._arguments: list[str] = told["arguments"]
-        self._typed_in = Path(told["typed_in"])
-
-    def expression(self, parser: pytest.Parser) -> str | None:
-        """Of markers: that of the category and that of the user; None leaves it as it is."""
-        typed = str(self._typed(parser)[0].markexpr or "")
-        if not typed or not self._markers:
-            return None
-        return f"({self._markers}) and ({typed})"
-
-    def narrowed(self, parser: pytest.Parser) -> list[str] | None:
-        """What to collect if the user named files or tests; None leaves it as it is."""
-        options, places = self._typed(parser)
-        if options.pyargs or not places:
-            return None
-        found: list[str] = []
-        for place in places:
-            # What is not there is left for pytest to complain of.
-            narrow = bool(self._paths) and self._is_there(place)
-            typed = self._from_here(place)
-            found += (
-                filter(None, (_common(typed, path) for path in self._paths)) if narrow else [typed]
-            )
-        return list(dict.fromkeys(found))
-
-    def _typed(self, parser: pytest.Parser) -> tuple[Any, list[str]]:
-        options, rest = parser.parse_known_and_unknown_args(self._arguments)
-        # Options that a conftest.py adds are not known at first, nor that what follows is theirs.
-        found = [*options.file_or_dir, *(one for one in rest if not one.startswith("-"))]
-        return options, [one for one in found if not rest or self._is_there(one)]
-
-    def _is_there(self, place: str) -> bool:
-        return Path(self._from_here(place).partition("::")[0]).exists()
-
-    def _from_here(self, place: str) -> str:
-        """As seen from the project's directory, where pytest runs."""
-        file, sign, name = place.partition("::")
-        there = self._typed_in / file
-        return f"{os.path.relpath(there)}{sign}{name}" if there.exists() else place
-
-
-def _common(typed: str, path: str) -> str | None:
-    """The narrower of two places in a tree of tests, if one lies in the other."""
-    for inner, outer in ((typed, path), (path, typed)):
-        file, _, name = inner.partition("::")
-        around, _, around_name = outer.partition("::")
-        resolved = Path(file).resolve()
-        if not around_name and Path(around).resolve() in (resolved, *resolved.parents):
-            return inner
-        beginning = name == around_name or name.startswith((f"{around_name}::", f"{around_name}["))
-        if around_name and Path(around).resolve() == resolved and beginning:
-            return inner
-    return None
 
 
 class _Events:
@@ -116,11 +50,8 @@ class _Events:
 class _Category:
     """What happens while pytest runs."""
 
-    def __init__(self, orders: _Orders, parser: pytest.Parser) -> None:
-        self._orders = orders
-        self._parser = parser
-        self._is_worker = False
-        self._nothing_of_it = False
+    def __init__(self, told: dict[str, Any]) -> None:
+        self._told = told
         self._events: _Events | None = None
         self._begun = 0.0
         self._waited = 0.0
@@ -133,23 +64,17 @@ class _Category:
 
     # -- before the tests ---------------------------------------------------------------------
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_cmdline_main(self, config: pytest.Config) -> int | None:
-        self._is_worker = hasattr(config, "workerinput")
-        if not self._is_worker:
-            self._events = _Events(self._orders.events)
-        if (markers := self._orders.expression(self._parser)) is not None:
-            config.option.markexpr = markers
-        if (places := self._orders.narrowed(self._parser)) is not None:
-            config.args[:] = places
-            self._nothing_of_it = not places
-        if self._orders.junit and not getattr(config.option, "xmlpath", None):
-            config.option.xmlpath = self._orders.junit
-        if self._nothing_of_it and not self._is_worker:
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_cmdline_main(self, config: pytest.Config) -> Generator[None, object, object]:
+        if not hasattr(config, "workerinput"):
+            self._events = _Events(self._told["events"])
+        if self._told["junit"] and not getattr(config.option, "xmlpath", None):
+            config.option.xmlpath = self._told["junit"]
+        result = yield
+        if not has_any(config):
             self._write("elsewhere")
             self._end(pytest.ExitCode.NO_TESTS_COLLECTED)
-            return int(pytest.ExitCode.NO_TESTS_COLLECTED)
-        return None
+        return result
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
@@ -348,10 +273,8 @@ if LIFELINE in os.environ:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_load_initial_conftests(early_config: pytest.Config, parser: pytest.Parser) -> None:
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     if ORDERS not in os.environ:
         return
-    orders = _Orders(json.loads(os.environ[ORDERS]))
-    if places := orders.narrowed(parser):
-        early_config.known_args_namespace.file_or_dir = places
-    early_config.pluginmanager.register(_Category(orders, parser), "envkit-category")
+    plugin = _Category(json.loads(os.environ[ORDERS]))
+    early_config.pluginmanager.register(plugin, "envkit-category")

@@ -15,6 +15,7 @@ from envkit.categories.result import Outcome, Result
 from envkit.declared import Category
 from envkit.doctor.model import Facts, Finding, Report, Symptom
 from envkit.doctor.triage import findings_of
+from envkit.model import ServiceName
 from envkit.redact import one_line
 
 __all__ = ["blocked_by_needs", "first_error", "judge", "kept_back", "not_run"]
@@ -40,6 +41,7 @@ def judge(
     *,
     require_tests: bool,
     why_usage: Callable[[], Report],
+    ask_about: Callable[[ServiceName], Report],
 ) -> Result:
     """The result of a category that was run.
 
@@ -50,6 +52,7 @@ def judge(
         facts: Of the project, for the rules.
         require_tests: Whether it is to have tests, unless it may be empty.
         why_usage: Asks the doctor why pytest did not take its arguments.
+        ask_about: Asks the doctor about a service.
     """
     result = Result(
         name=category.name,
@@ -70,8 +73,8 @@ def judge(
         what = f"pytest was ended by {_name(-ended.code)}"
         return structs.replace(result, outcome="error", cause=_sentence(what, account))
     if account.no_services is not None and ended.code != _OK:
-        # Nothing was run, for a reason that the doctor could not foresee.
-        finding = _finding([account.no_services], facts)
+        # Nothing was run, for a reason that the doctor was not asked about before.
+        finding = _without_services(account.no_services, facts, ask_about)
         return structs.replace(result, outcome="blocked", **_said_by(finding))
     if account.uncollected and ended.code == _INTERRUPTED:
         return _uncollected(result, account, facts)
@@ -97,6 +100,16 @@ def judge(
             counts_as_problem=problem,
         )
     return structs.replace(result, outcome="error", cause=_ended(ended.code, account))
+
+
+def _without_services(
+    symptom: Symptom, facts: Facts, ask_about: Callable[[ServiceName], Report]
+) -> Finding | None:
+    """What the doctor sees where a server that runs already was tried, else what was said."""
+    for service, target in facts.services.items():
+        if target.port and f" {target.host}:{target.port} " in symptom.text:
+            return first_error(ask_about(service)) or _finding([symptom], facts)
+    return _finding([symptom], facts)
 
 
 def _uncollected(result: Result, account: Account, facts: Facts) -> Result:

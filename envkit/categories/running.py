@@ -20,11 +20,11 @@ from envkit.categories.result import Result
 from envkit.config import Config
 from envkit.declared import Category
 from envkit.doctor.visit import facts_of, look_at_needs, look_at_selection
+from envkit.selection import ORDERS, arguments, orders
 
 __all__ = ["How", "run_categories", "shown_command"]
 
-# As `envkit.pytest_outcomes` has them, which only a pytest run can import at little cost.
-_ORDERS: Final = "_ENVKIT_CATEGORY"
+# As `envkit.pytest_outcomes` has it, which only a pytest run can import at little cost.
 _LIFELINE: Final = "_ENVKIT_CATEGORY_LIFELINE"
 _PLUGIN: Final = "envkit.pytest_outcomes"
 
@@ -101,31 +101,20 @@ def _kept_back(
 
 def shown_command(category: Category, pytest_args: Sequence[str]) -> str:
     """What is run, as somebody would type it."""
-    return shlex.join(["pytest", *_arguments(category, pytest_args)])
-
-
-def _arguments(category: Category, pytest_args: Sequence[str]) -> list[str]:
-    # The user's come last, so that none of the category's can become a value of theirs.
-    markers = ["-m", category.markers] if category.markers else []
-    return [*category.args, *markers, *category.paths, *pytest_args]
+    return shlex.join(["pytest", *arguments(category, pytest_args)])
 
 
 def _run(config: Config, category: Category, how: How, stops: Stops) -> Result:
     events = how.scratch / f"{category.name}.events"
     events.touch()
-    orders = {
+    told = orders(category, how.pytest_args) | {
         "events": str(events),
         "junit": str(how.scratch / f"{category.name}.xml") if how.junit else "",
-        "markers": category.markers,
-        "paths": category.paths,
-        "arguments": how.pytest_args,
-        "typed_in": str(Path.cwd()),
     }
-    arguments = _arguments(category, how.pytest_args)
     ended = run_child(
-        [sys.executable, "-m", "pytest", "-p", _PLUGIN, *arguments],
+        [sys.executable, "-m", "pytest", "-p", _PLUGIN, *arguments(category, how.pytest_args)],
         config.root,
-        {**os.environ, _ORDERS: json.dumps(orders)},
+        {**os.environ, ORDERS: json.dumps(told)},
         lifeline=_LIFELINE,
         stops=stops,
         limit=category.timeout,
@@ -140,4 +129,5 @@ def _run(config: Config, category: Category, how: How, stops: Stops) -> Result:
         facts_of(config),
         require_tests=how.require_tests,
         why_usage=lambda: look_at_selection(config, category.name, how.pytest_args),
+        ask_about=lambda service: look_at_needs(config, [service]),
     )

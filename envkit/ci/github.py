@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from typing import Final
 
-from envkit.ci.job import REPORT, Container, Job
+from envkit.ci.job import REPORT, Container, Job, look
 from envkit.ci.pins import ACTIONS, RUNNER, WHEELS
 from envkit.ci.postgres import apt_lines
 from envkit.ci.text import block, mapping, scalar
@@ -101,7 +101,7 @@ def _steps(job: Job) -> Iterator[str]:
         yield _step(
             "Make the secrets that this run needs and nobody has to know", "envkit secrets generate"
         )
-    yield _step("Look whether everything is there", "envkit doctor --format github")
+    yield _step("Look whether everything is there", *look(" --format github"))
     yield _step("Tests", job.test)
     yield _step(
         "Gather what says why",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from envkit.ci.job import REPORT, Container, Job
+from envkit.ci.job import JUNIT, REPORT, Container, Job, look
 from envkit.ci.pins import WHEELS
 from envkit.ci.postgres import apt_lines
 from envkit.ci.text import block, items, mapping, scalar
@@ -29,7 +29,7 @@ def render(job: Job) -> str:
     text += f"cache:\n{block(_cache(job, python), 1)}"
     text += f"script:\n{block(_script(job), 1)}"
     text += f"after_script:\n{block(_afterwards(), 1)}"
-    text += f"artifacts:\n{block(_artifacts(job), 1)}"
+    text += f"artifacts:\n{block(_artifacts(), 1)}"
     return f"{job.header('gitlab')}{_secrets(job)}\ntests:\n{block(text, 1)}"
 
 
@@ -94,7 +94,7 @@ def _script(job: Job) -> str:
     lines += job.install.lines
     if job.generated:
         lines.append("envkit secrets generate")
-    lines += ["envkit doctor", job.test]
+    lines += ["\n".join(look()), job.test]
     return "".join(map(_line, lines))
 
 
@@ -110,14 +110,11 @@ def _afterwards() -> str:
     return _line("".join(f"{line}\n" for line in lines))
 
 
-def _artifacts(job: Job) -> str:
-    text = (
+def _artifacts() -> str:
+    return (
         "# Also of a green run: merge requests are compared by it.\nwhen: always\n"
-        if job.junit
-        else "when: on_failure\n"
+        f"expire_in: 1 week\npaths:\n  - {REPORT}/\nreports:\n  junit: {JUNIT}\n"
     )
-    text += f"expire_in: 1 week\npaths:\n  - {REPORT}/\n"
-    return text + (f"reports:\n  junit: {REPORT}/junit.xml\n" if job.junit else "")
 
 
 def _line(text: str) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from msgspec import Struct
 
+from envkit.ci.poetry import locked_by_poetry
 from envkit.config import read_document
 from envkit.version import __version__
 
@@ -50,34 +51,52 @@ def install_of(root: Path, *, embedded: bool) -> Install:
     """
     path = root / "pyproject.toml"
     data = read_document(path).data if path.is_file() else {}
-    project = _table(data, "project")
-    extras, groups = _table(project, "optional-dependencies"), _table(data, "dependency-groups")
-    name, wanted = _chosen(extras, groups)
+    project, tools = _table(data, "project"), _table(data, "tool")
+    poetry = _table(tools, "poetry")
+    extras = {**_table(poetry, "extras"), **_table(project, "optional-dependencies")}
+    name, wanted = _chosen(extras, _table(data, "dependency-groups"))
+    extra = name if name in extras else ""
     files = _requirement_files(root)
-    said = [*_texts(project.get("dependencies")), *wanted]
+    locked = locked_by_poetry(poetry, _NAMES, is_all=not project and not files)
+    said = [*_texts(project.get("dependencies")), *wanted, *(locked.said if locked else ())]
     for file in files:
         said += (root / file).read_text("utf-8", errors="replace").splitlines()
     lines, arguments = [], []
-    notes: tuple[str, ...] = ()
-    if "build-system" in data or (root / "setup.py").is_file():
-        arguments += ["-e", f".[{name}]" if name in extras else "."]
-    elif project:
-        # Without a build system it is no package: setuptools would guess, and refuse many.
-        lines.append(_listing(name if name in extras else ""))
+    if name and not extra:
+        lines.append(f"python -m pip install --quiet --upgrade {shlex.quote(_WITH_GROUPS)}")
+    if locked:
+        lines.append(locked.export(extra, _LIST))
         arguments += ["-r", _LIST]
-    if name in groups and name not in extras:
-        lines.insert(0, f"python -m pip install --quiet --upgrade {shlex.quote(_WITH_GROUPS)}")
+    if "build-system" in data or (root / "setup.py").is_file():
+        if poetry.get("package-mode", True):
+            arguments += ["-e", f".[{extra}]" if extra else "."]
+    elif project and not locked:
+        # Without a build system it is no package: setuptools would guess, and refuse many.
+        lines.append(_listing(extra))
+        arguments += ["-r", _LIST]
+    if name and not extra:
         arguments += ["--group", name]
     for file in files:
         arguments += ["-r", file]
-    if "poetry" in _table(data, "tool") and not project and not files:
-        notes = ("pip knows nothing of Poetry's groups: add here what the tests need.",)
     arguments += _ours(said, embedded)
     if not any(_is(text, "pytest") for text in said):
         arguments.append("pytest")
     lines.append(f"python -m pip install {shlex.join(arguments)}")
-    sources = (["pyproject.toml"] if data else []) + list(files)
-    return Install(lines=tuple(lines), files=tuple(sources), notes=notes)
+    sources = ["pyproject.toml"] if data else []
+    sources += [lock for lock in ("poetry.lock",) if locked and (root / lock).is_file()]
+    return Install(lines=tuple(lines), files=(*sources, *files), notes=tuple(_notes(tools)))
+
+
+def _notes(tools: Mapping[str, Any]) -> Iterator[str]:
+    """What pip cannot be told."""
+    for tool, table in (("uv", "dev-dependencies"), ("pdm", "dev-dependencies")):
+        if table in _table(tools, tool):
+            yield (
+                f"pip knows nothing of [tool.{tool}] {table}: move them to [dependency-groups],"
+                f" which {tool} reads as well."
+            )
+    if "sources" in _table(tools, "uv"):
+        yield "pip knows nothing of [tool.uv.sources]: add here what is on no index."
 
 
 def _chosen(extras: Mapping[str, Any], groups: Mapping[str, Any]) -> tuple[str, list[str]]:
@@ -86,13 +105,24 @@ def _chosen(extras: Mapping[str, Any], groups: Mapping[str, Any]) -> tuple[str, 
     One that has pytest in it goes before one that is only called so.
     """
     found = [
-        (name, _texts(table[name]))
+        (name, list(_requirements(table, name)))
         for name in _NAMES
         for table in (extras, groups)
         if name in table
     ]
     with_pytest = [one for one in found if any(_is(text, "pytest") for text in one[1])]
     return next(iter([*with_pytest, *found]), ("", []))
+
+
+def _requirements(table: Mapping[str, Any], name: str) -> Iterator[str]:
+    """With those of groups that it includes (PEP 735), which cannot go in a circle."""
+    rest = dict(table)
+    entries = rest.pop(name, ())
+    for entry in entries if isinstance(entries, list) else ():
+        if isinstance(entry, str):
+            yield entry
+        elif isinstance(entry, dict):
+            yield from _requirements(rest, str(entry.get("include-group")))
 
 
 def _requirement_files(root: Path) -> tuple[str, ...]:

@@ -28,6 +28,8 @@ PROVIDERS: Final = {"github": ".github/workflows/envkit.yml", "gitlab": ".gitlab
 FIRST_LINE: Final = "# Made by `envkit ci {}` from this project's configuration."
 #: What the tests and the doctor leave for a person to look at, relative to the project.
 REPORT: Final = "envkit-report"
+#: What came of each test.
+JUNIT: Final = f"{REPORT}/junit.xml"
 
 
 class Container(Struct, frozen=True, kw_only=True):
@@ -51,8 +53,7 @@ class Job(Struct, frozen=True, kw_only=True):
         separately: Whether it runs once for each of those.
         secrets: Names of declared secrets that the CI has to know.
         generated: Whether others are made for each run.
-        test: The command that runs the tests.
-        junit: Whether it writes a JUnit report.
+        test: The command that runs the tests, and writes `JUNIT`.
         options: Of the command line that led here, for the first lines.
     """
 
@@ -65,7 +66,6 @@ class Job(Struct, frozen=True, kw_only=True):
     secrets: tuple[str, ...]
     generated: bool
     test: str
-    junit: bool
     notes: tuple[str, ...]
     options: tuple[str, ...]
 
@@ -95,6 +95,18 @@ class Job(Struct, frozen=True, kw_only=True):
     def other_postgres(self) -> tuple[str, ...]:
         """Those versions of Postgres that have to be installed beside the wheel's."""
         return tuple(v for v in self.postgres if v.split(".")[0] != WHEELS["postgres"])
+
+
+def look(arguments: str = "") -> list[str]:
+    """Lines of a shell that end the job where the doctor finds a problem, or cannot do its work.
+
+    Args:
+        arguments: Of the doctor.
+    """
+    return [
+        "# 3: something could not be checked. That is a warning here, as the tests will show it.",
+        f"envkit doctor{arguments} || test $? -eq 3",
+    ]
 
 
 def renderer(provider: str) -> Callable[[Job], str]:
@@ -144,8 +156,7 @@ def job_for(config: Config, *, kind: str = "own", pythons: Sequence[str] = ()) -
         install=install,
         secrets=tuple(one.name for one in needed if one.name not in made),
         generated=bool(made),
-        test="envkit test" if config.categories else f"pytest --junitxml={REPORT}/junit.xml",
-        junit=not config.categories,
+        test=f"envkit test --junit {JUNIT}" if config.categories else f"pytest --junitxml={JUNIT}",
         notes=(*install.notes, *_ignored(containers)),
         options=options,
     )

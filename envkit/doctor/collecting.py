@@ -18,6 +18,7 @@ from typing import Any, Final
 import pytest
 
 from envkit.doctor.pytest_plugins import owner_of_fixture
+from envkit.selection import PLUGIN
 
 __all__ = ["LIFELINE", "VARIABLE"]
 
@@ -25,6 +26,8 @@ __all__ = ["LIFELINE", "VARIABLE"]
 VARIABLE: Final = "ENVKIT_COLLECTING_FD"
 #: Environment variable with the file descriptor that comes to its end when the doctor does.
 LIFELINE: Final = "ENVKIT_COLLECTING_LIFELINE"
+pytest_plugins = [PLUGIN]
+
 # Together they fit into a pipe that nobody reads before the child has ended (64 KiB on Linux).
 _MOST: Final = 12
 _LONGEST: Final = 1500

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["SEVERAL", "SHOP", "TEST", "write"]
+__all__ = ["CATEGORIES", "LOCKED", "SEVERAL", "SHOP", "TEST", "write"]
 
 #: Without a build system, its tests' needs in a dependency group, and with secrets of both kinds.
 SHOP = """\
@@ -37,6 +37,43 @@ build-backend = "setuptools.build_meta"
 
 [tool.setuptools]
 packages = ["shop"]
+"""
+)
+#: Of Poetry alone, as it was before it knew of ``[project]``.
+LOCKED = """\
+[tool.poetry]
+name = "shop"
+version = "1"
+description = ""
+authors = ["Somebody <somebody@example.test>"]
+packages = [{ include = "shop" }]
+
+[tool.poetry.dependencies]
+python = ">=3.11,<4"
+iniconfig = "*"
+
+[tool.poetry.group.test.dependencies]
+pytest = ">=8"
+pluggy = ">=1.5"
+
+[tool.envkit]
+services = ["redis"]
+
+[build-system]
+requires = ["poetry-core"]
+build-backend = "poetry.core.masonry.api"
+"""
+#: With tests in two categories, one after the other.
+CATEGORIES = (
+    SHOP
+    + """
+[tool.envkit.categories.unit]
+paths = ["tests/unit"]
+
+[tool.envkit.categories.database]
+paths = ["tests/database"]
+after = ["unit"]
+needs = ["postgres"]
 """
 )
 TEST = """\

@@ -20,7 +20,10 @@ from tests.test_export import read_github_file
 
 LIMIT_S = 300
 # What leads to packages, and what keeps one worker's keepers apart from those of others.
-_KEPT = re.compile(r"PIP_.*|LANG|XDG_RUNTIME_DIR|DOCKER_HOST|TMPDIR")
+_KEPT = re.compile(
+    r"PIP_.*|SSL_CERT_FILE|REQUESTS_CA_BUNDLE|(?i:https?_proxy|no_proxy)|LANG|XDG_RUNTIME_DIR|DOCKER_HOST"
+    r"|TMPDIR"
+)
 
 
 class Done(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,23 @@ def counted(project: Project, name: str, *arguments: str) -> tuple[int, int]:
     return found["selected"], found["deselected"]
 
 
+def doctor(project: Project, name: str, *arguments: str, **environment: str) -> dict[str, Any]:
+    """What it reports of the tests of a category."""
+    asked = ["doctor", "--format", "json", "--category", name, "--", *arguments]
+    report: dict[str, Any] = json.loads(project.envkit(*asked, **LIGHT, **environment).stdout)
+    return report
+
+
+def seen_by_the_doctor(project: Project, name: str, *arguments: str) -> tuple[int, int]:
+    """How many tests would be selected and deselected."""
+    report = doctor(project, name, *arguments)
+    [check] = [one for one in report["checks"] if one["name"] == "Test selection"]
+    found = re.match(r"(\d+) of (\d+) tests? selected", check["detail"])
+    assert found, check
+    selected, collected = map(int, found.groups())
+    return selected, collected - selected
+
+
 def test_arguments_arrive_as_they_are(project: Project) -> None:
     declare(project, one='args = ["--color=no", "-p", "no:doctest"]\nmarkers = "not slow"')
     project.write("conftest.py", ECHO)
@@ -90,6 +108,7 @@ def test_markers_of_both_sides_have_to_fit(
 ) -> None:
     plugins = ["-p", "xdist"] if "-n" in arguments else []
     assert counted(marked, "api", *plugins, *arguments) == expected
+    assert seen_by_the_doctor(marked, "api", *plugins, *arguments) == expected
 
 
 @pytest.mark.parametrize(
@@ -107,6 +126,7 @@ def test_places_and_expressions_narrow_the_category(
     marked: Project, arguments: list[str], expected: tuple[int, int]
 ) -> None:
     assert counted(marked, "other", *arguments) == expected
+    assert seen_by_the_doctor(marked, "other", *arguments) == expected
 
 
 def test_category_that_has_none_of_the_named_tests_is_empty(marked: Project) -> None:
@@ -114,6 +134,9 @@ def test_category_that_has_none_of_the_named_tests_is_empty(marked: Project) -> 
     assert found["api"]["outcome"] == "empty"
     assert found["api"]["cause"] == "none of the named files and tests is in tests/api"
     assert found["other"]["counts"] == {"passed": 1}
+    [finding] = doctor(marked, "api", "tests/other/test_it.py::test_api")["findings"]
+    assert finding["slug"] == "pytest.select.empty"
+    assert finding["title"] == found["api"]["cause"]
 
 
 def test_misspelt_path_is_an_error_and_not_empty(marked: Project) -> None:

@@ -178,7 +178,9 @@ def test_services_that_cannot_be_had_after_all_block(project: Project) -> None:
 
     database, integration = report["categories"]
     assert database["outcome"] == integration["outcome"] == "blocked"
-    assert "127.0.0.1:1" in database["cause"]
-    assert database["finding"]["slug"] == integration["finding"]["slug"]
+    assert database["cause"] == "nothing listens at 127.0.0.1:1"
+    assert database["finding"]["slug"] == "net.refused"
+    assert database["finding"]["fix"]["command"] == "unset ENVKIT_REDIS_URL"
+    assert integration["finding"] == database["finding"]
     assert database["counts"] == {}
     assert report["exit_code"] == 1

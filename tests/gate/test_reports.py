@@ -61,7 +61,7 @@ def test_text(mixed: Project) -> None:
     summary = done.stdout[done.stdout.index("\n✗") :]
     assert steady(summary) == snapshot("""\
 
-✗ database blocked: nothing listens at 127.0.0.1:1 [net.refused] postgres (so integration did not run) → start the server, or correct ENVKIT_POSTGRES_URL
+✗ database blocked: nothing listens at 127.0.0.1:1 [net.refused] postgres (so integration did not run) → unset ENVKIT_POSTGRES_URL
 ✗ unit failed: tests/unit/test_it.py::test_bad: AssertionError: assert 'a&b|<c>' == 'd' → envkit test unit -- --lf
 ✗ broken did not run to its end: 1 file could not be collected, first tests/broken/test_it.py: ModuleNotFoundError: No module named 'no_such_module' → envkit doctor --category broken
 

@@ -16,7 +16,8 @@ from msgspec import structs
 
 from envkit import services
 from envkit.config import Config
-from envkit.doctor.model import Symptom
+from envkit.doctor.engine import diagnose
+from envkit.doctor.model import Facts, Symptom
 from envkit.doctor.probes.life import sign_of_life
 from envkit.doctor.probes.look import Context, Looked, Probe
 from envkit.doctor.symptoms import from_exception, of_envkit
@@ -33,6 +34,7 @@ __all__ = ["PROBES"]
 _LIMIT_S: Final = 1.0
 #: Of the steps; a little less in all than the probe's own, so that their words are heard.
 _STEP_S: Final = 0.8
+_REFUSED: Final = "net.refused"
 
 
 class _Hung(Exception):
@@ -56,6 +58,8 @@ def _look(service: ServiceName, context: Context) -> Looked:
     if choice.backend == "attach" and choice.target is not None:
         target = read(service, choice.target.url, choice.target.origin)
         looked = _look_at_others(service, target, check, choice.why)
+        if any(_slug(one) == _REFUSED for one in looked.symptoms):
+            return _with(looked, _ways_out(target, context, context.config))
         if looked.version:
             spec, table = services.load(service), context.config.settings.of(service)
             try:
@@ -76,13 +80,13 @@ def _look_at_others(service: ServiceName, target: Dsn, check: str, why: str) -> 
             _reach(target)
         except OSError as error:
             symptoms = from_exception(error, service=service, check=check, where=why)
-            about = {"host": target.host, "port": str(target.port)}
             silent = isinstance(error, TimeoutError)
-            return Looked(
+            looked = Looked(
                 status="not-checked" if silent else "pass",
                 detail=f"{target.where} does not answer" if silent else target.where,
-                symptoms=tuple(_with(one, about) for one in symptoms),
+                symptoms=tuple(symptoms),
             )
+            return _with(looked, {"host": target.host, "port": str(target.port)})
     from envkit.services import attached
 
     address = attached.load(service).address(target, "")
@@ -111,8 +115,40 @@ def _reach(target: Dsn) -> None:
     raise last or OSError(errno.EADDRNOTAVAIL, "the name has no address")
 
 
-def _with(symptom: Symptom, about: dict[str, str]) -> Symptom:
-    return structs.replace(symptom, data={**symptom.data, **about})
+def _with(looked: Looked, about: dict[str, str]) -> Looked:
+    """With facts for the rules."""
+    symptoms = (structs.replace(one, data={**one.data, **about}) for one in looked.symptoms)
+    return structs.replace(looked, symptoms=tuple(symptoms))
+
+
+def _slug(symptom: Symptom) -> str:
+    finding = diagnose(symptom, Facts())
+    return finding.slug if finding else ""
+
+
+def _ways_out(target: Dsn, context: Context, config: Config) -> dict[str, str]:
+    """What starts the server that is not there, and what lets one of ours stand in for it."""
+    from envkit.doctor.probes.starters import start_command
+
+    variable = config.settings.of(target.service).url_origin
+    ours = variable in context.environ and _without_url(target.service, config)
+    return {
+        "start": start_command(target, context.root, context.environ),
+        "unset": variable if ours else "",
+    }
+
+
+def _without_url(service: ServiceName, config: Config) -> bool:
+    """Whether a server of ours could be had if no URL said otherwise."""
+    if config.settings.backend_of(service) != "auto":
+        return False
+    table = structs.replace(config.settings.of(service), url="", url_origin="")
+    settings = structs.replace(config.settings, **{service: table})
+    try:
+        choice = planned(services.load(service), settings, str(config.root))
+    except EnvkitError:
+        return False
+    return choice.backend != "attach"
 
 
 def _look_at_ours(service: ServiceName, config: Config, check: str, choice: Choice) -> Looked:
@@ -130,7 +166,7 @@ def _look_at_ours(service: ServiceName, config: Config, check: str, choice: Choi
                 detail=f"{where} does not answer"
                 if silent
                 else f"{where}, started in {row['started_ms']:.0f} ms; {choice.why}",
-                symptoms=symptoms,
+                symptoms=tuple(symptoms),
                 started_ms=row["started_ms"],
             )
     return Looked(detail=f"{choice.backend}: {choice.why}")

@@ -25,6 +25,7 @@ from envkit.doctor.model import Facts, Symptom
 from envkit.doctor.probes.look import Context, Looked, Probe
 from envkit.doctor.pytest_plugins import owner_of_option
 from envkit.doctor.symptoms import from_text
+from envkit.selection import ORDERS, arguments, orders
 
 __all__ = ["PROBES"]
 
@@ -48,7 +49,7 @@ def _look(context: Context) -> Looked:
         context.config.categories[context.category] if context.category else Category(name="")
     )
     with tempfile.TemporaryFile() as output:
-        code, said = _collect(context, arguments(category, context.pytest_args), output.fileno())
+        code, said = _collect(context, category, output.fileno())
         output.seek(0)
         printed = output.read().decode(errors="replace")
     if code is None:
@@ -67,26 +68,22 @@ def _look(context: Context) -> Looked:
     return Looked(detail=detail, symptoms=tuple(symptoms))
 
 
-def arguments(category: Category, further: Sequence[str]) -> list[str]:
-    """What pytest is given for a category: its own arguments, then the user's, then the paths."""
-    markers = ["-m", category.markers] if category.markers else []
-    return [*category.args, *markers, *further, *category.paths]
-
-
 def _collect(
-    context: Context, command: Sequence[str], output: int
+    context: Context, category: Category, output: int
 ) -> tuple[int | None, dict[str, Any]]:
     """Exit code of the child (None if it did not end), and what its plugin had to say."""
+    typed = context.pytest_args
     ours, theirs = os.pipe()
     lifeline, held = os.pipe()
     try:
         child = subprocess.Popen(
-            [sys.executable, "-m", "pytest", *_COLLECT, *command],
+            [sys.executable, "-m", "pytest", *_COLLECT, *arguments(category, typed)],
             cwd=context.root,
             env={
                 **context.environ,
                 VARIABLE: str(theirs),
                 LIFELINE: str(lifeline),
+                ORDERS: json.dumps(orders(category, typed)),
                 "PYTHONDONTWRITEBYTECODE": "1",
             },
             stdin=subprocess.DEVNULL,
@@ -168,6 +165,8 @@ def _empty(said: dict[str, Any], printed: str, category: Category) -> Iterator[S
             "reason": skipped[0] if skipped else "",
             "expression": said.get("expression", ""),
             "paths": ", ".join(category.paths),
+            # Then there was no session that could have told anything.
+            "elsewhere": "yes" if category.paths and not said else "",
         },
     )
 

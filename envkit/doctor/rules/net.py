@@ -16,7 +16,10 @@ _PLACE = r"(?:(?:to server )?at \"(?P<host>[^\"]+)\"[^\n]*port (?P<port>\d+))"
 
 
 def _place(seen: Seen) -> str:
-    return ":".join(part for part in (seen.get("host"), seen.get("port")) if part)
+    host, port = seen.get("host"), seen.get("port")
+    if host.startswith("/"):
+        return host  # a socket's path ends with the port
+    return ":".join(part for part in (host, port) if part)
 
 
 @rule(
@@ -53,11 +56,15 @@ def refused(seen: Seen) -> Finding | None:
     if seen.symptom.code in _SILENT:
         return None  # asyncio says "Connect call failed" of every errno
     where = _place(seen)
-    origin = seen.target.origin
+    fix = f"start the server, or correct {seen.target.origin or 'host and port'}"
+    command, variable = seen.get("start"), seen.get("unset")
+    if variable and not command:
+        fix, command = f"{fix}; without it envkit starts one of its own", f"unset {variable}"
     return seen.finding(
         title=f"nothing listens at {where}" if where else "a connection was refused",
         cause="the server is not running, or it listens on another address or port",
-        fix=f"start the server, or correct {origin or 'host and port'}",
+        fix=fix,
+        command=command,
     )
 
 

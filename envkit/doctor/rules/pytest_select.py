@@ -42,6 +42,12 @@ def empty(seen: Seen) -> Finding | None:
     by_code = seen.symptom.source == "pytest" and seen.symptom.code == "5"
     if by_code and (int(seen.get("skipped", "0")) or _says_skipped(seen.symptom.text)):
         return None
+    if seen.get("elsewhere"):
+        return seen.finding(
+            title=f"none of the named files and tests is in {seen.get('paths')}",
+            cause="what was named narrows the category, and nothing of it is left",
+            fix="name files or tests of this category, or leave them away",
+        )
     collected = int(seen.get("collected", "0")) or int(seen.get("deselected", "0"))
     expression = seen.get("expression")
     if collected:
