@@ -231,8 +231,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         linger: Seconds the servers stay up after their last user has gone.
         start_timeout: Seconds a server may take to answer its first query.
         data_dir: Where servers keep their data; empty picks a tmpfs with room, else TMPDIR.
-        env: Further environment names, as ``{NAME = "service.field"}``.
-        export_env: Whether pytest takes a lease for the session before it imports conftests.
+        env: Further environment names, as ``{NAME = "service.field"}``; a URL may have another
+            scheme than envkit's, as in ``"postgres.url as postgresql+asyncpg"``.
+        export_env: Whether pytest takes a lease for the session before it imports conftests, and
+            sets its variables and the declared secrets that are not set.
     """
 
     services: tuple[ServiceName, ...] = SERVICES

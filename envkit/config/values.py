@@ -174,10 +174,23 @@ def _text(pattern: str, expected: str, example: str) -> Reader:
 
 _directory: Final = _text(_ONE_LINE, "the path of a directory", '"/dev/shm"')
 line: Final = _text(_ONE_LINE, "a string of one line, without NUL", '"one line"')
+# What libraries want before "://": SQLAlchemy a driver as well
+# (https://docs.sqlalchemy.org/en/20/core/engines.html#database-urls).
+_SCHEMES: Final = {
+    "postgres": r"(?:postgresql|postgres|postgis)(?:\+[a-z][a-z0-9_]*)?",
+    "redis": "redis|valkey",
+    "clickhouse": r"http|clickhouse(?:\+http)?|clickhousedb(?:\+connect)?",
+}
 reference: Final = _text(
-    rf"({'|'.join(SERVICES)})\.({'|'.join(_ENDPOINT_FIELDS)})",
+    "|".join(
+        [
+            rf"(?:{'|'.join(SERVICES)})\.(?:{'|'.join(_ENDPOINT_FIELDS)})",
+            *(rf"{service}\.url as (?:{schemes})" for service, schemes in _SCHEMES.items()),
+        ]
+    ),
     f'"service.field" with a service of {", ".join(SERVICES)}'
-    f" and a field of {', '.join(_ENDPOINT_FIELDS)}",
+    f" and a field of {', '.join(_ENDPOINT_FIELDS)}, or a URL with another scheme of that service,"
+    ' as in "postgres.url as postgresql+asyncpg"',
     '"postgres.url"',
 )
 
