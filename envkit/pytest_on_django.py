@@ -51,7 +51,7 @@ def _on_lease(usual: type[Any], endpoint: Endpoint) -> type[Any]:
     aliases of one lease have one name here, so Django takes them for one database, as they are.
     """
 
-    class OnLease(usual):
+    class OnLease(usual):  # type: ignore[misc] # known only when Django is
         def _get_test_db_name(self) -> str:
             return endpoint.database
 

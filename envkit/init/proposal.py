@@ -7,9 +7,12 @@ from typing import Final
 
 from msgspec import Struct
 
+from envkit.config import Document
 from envkit.init import known
 from envkit.init.declared import secrets_named
 from envkit.init.evidence import CONFIDENCES, Confidence, Evidence, examples, look
+from envkit.init.migrations import migration_of
+from envkit.init.sources import Read, Source, python_sources, reads
 from envkit.init.writing import document_to_extend
 from envkit.model import SERVICES, ServiceName
 
@@ -73,7 +76,9 @@ def propose(root: Path) -> Proposal:
     root = root.resolve()
     document = document_to_extend(root)
     notes: list[str] = []
-    evidence = list(look(root, document, notes))
+    sources = list(python_sources(root))
+    read = reads(sources)
+    evidence = list(look(root, document, sources, read, notes))
     chosen = _judge(evidence, notes)
     kept = [item for item in evidence if item.service in chosen]
     services = tuple(name for name in SERVICES if name in chosen) or SERVICES
@@ -89,8 +94,11 @@ def propose(root: Path) -> Proposal:
     lines = [Line(text=f"services = [{listed}]", reason=reason)]
     if document is not None:
         lines.insert(0, Line(text="[tool.envkit]"))
+    lines += _export_lines(kept, read, notes)
     lines += _env_lines(kept, prefix)
-    lines += _secret_lines(root, prefix)
+    if "postgres" in chosen:
+        lines += _postgres_lines(root, document, kept, prefix, notes)
+    lines += _secret_lines(root, sources, read, prefix)
     _note_versions(kept, notes)
     for item in kept:
         if item.text.startswith(known.NATIVE_ONLY):
@@ -136,7 +144,10 @@ def _env_lines(evidence: list[Evidence], prefix: str) -> list[Line]:
         reference = (item.service, item.part)
         if item.variable and known.STANDARD.get(item.variable) != reference:
             where = item.text.removeprefix(f"{item.variable} in ") + item.remark
-            wanted.setdefault(item.variable, (f"{item.service}.{item.part}", where))
+            earlier, _ = wanted.get(item.variable, ("", ""))
+            # What names a scheme knows more.
+            if not earlier or (" as " in item.part and " as " not in earlier):
+                wanted[item.variable] = (f"{item.service}.{item.part}", where)
     if not wanted:
         return []
     pairs = [f'{name} = "{reference}"' for name, (reference, _) in wanted.items()]
@@ -151,9 +162,51 @@ def _env_lines(evidence: list[Evidence], prefix: str) -> list[Line]:
     ]
 
 
-def _secret_lines(root: Path, prefix: str) -> list[Line]:
+def _export_lines(evidence: list[Evidence], read: list[Read], notes: list[str]) -> list[Line]:
+    """Whether the tests as they are find the services where their application looks for them."""
+    ours = {item.variable for item in evidence if item.variable}
+    looked = [one for one in read if one.name in ours]
+    early = [one for one in looked if one.when != "call"]
+    if early:
+        names = len({one.name for one in early}) - 1
+        more = f", and {names} more such" if names else ""
+        when = "when it is imported" if early[0].when == "import" else "once, and keeps it"
+        reason = f"export_env: {early[0].where} reads {early[0].name} {when}{more}"
+        return [Line(text="export_env = true", reason=reason)]
+    if looked:
+        notes.append(
+            f"{looked[0].where} reads {looked[0].name} when it is called: tests find a service of"
+            " their own there with the fixture isolated_env; for tests as they are, add"
+            " export_env = true"
+        )
+    return []
+
+
+def _postgres_lines(
+    root: Path,
+    document: Document | None,
+    evidence: list[Evidence],
+    prefix: str,
+    notes: list[str],
+) -> list[Line]:
+    variables = [item.variable for item in evidence if item.service == "postgres" and item.variable]
+    found = migration_of(root, document, variables, notes)
+    if found is None:
+        return []
+    return [
+        Line(text=""),
+        Line(text=f"[{prefix}postgres]"),
+        *(
+            Line(text=f"{key} = {value}", reason=f"postgres.{key}: {reason}")
+            for key, value, reason in found.keys
+        ),
+    ]
+
+
+def _secret_lines(root: Path, sources: list[Source], read: list[Read], prefix: str) -> list[Line]:
     # What cannot be looked at was noted already.
-    named = secrets_named(root, {name: where for name, _, where in examples(root, [])})
+    shown = {name: where for name, _, where in examples(root, [])}
+    named = secrets_named(sources, shown, read)
     if not named:
         return []
     return [
