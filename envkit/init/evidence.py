@@ -49,6 +49,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
         service: What it speaks for; None speaks for a database that envkit does not serve.
         version: A major version of Postgres, where an image names one.
         variable: An environment name the project reads ``part`` of the service from.
+        part: As the configuration has it: a field, for a URL perhaps with another scheme.
         remark: What to know when that variable is set by envkit.
     """
 
@@ -276,4 +277,4 @@ def _part_with_scheme(service: ServiceName | None, base: str, driver: str) -> tu
         reference(f"{service}.{part}")
     except Wrong:
         return "url", f" (its value names {base}{driver}, which envkit's URL does not)"
-    return part, ""
+    return part, f" (its value names {base}{driver})"

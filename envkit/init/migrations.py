@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from envkit.config import Document
 from envkit.init import known
+from envkit.init.sources import Read, Source
 from envkit.templates.sources import usual_files
 
 __all__ = ["Migration", "migration_of"]
@@ -24,6 +25,7 @@ _OWN_URL: Final = re.compile(
     r"environ|getenv|set_main_option|set_section_option|create_(?:async_)?engine\("
     r"|\[[\"'](?:sqlalchemy\.)?url[\"']\]\s*="
 )
+_WRITTEN_URL: Final = re.compile(r"[\"'](?:postgres(?:ql)?|mysql|mariadb)(?:\+\w+)?://")
 
 
 class Migration(Struct, frozen=True, kw_only=True):
@@ -33,15 +35,20 @@ class Migration(Struct, frozen=True, kw_only=True):
 
 
 def migration_of(
-    root: Path, document: Document | None, variables: Sequence[str], notes: list[str]
+    root: Path,
+    document: Document | None,
+    led: Sequence[Read],
+    sources: list[Source],
+    notes: list[str],
 ) -> Migration | None:
     """What prepares the project's Postgres; None if that is not certain, and a note says why.
 
     Args:
         root: The project's directory.
         document: Its ``pyproject.toml``.
-        variables: That lead the project to Postgres: what reads none of them would migrate another
-            database.
+        led: Where its code reads a variable that leads to Postgres: a command that reads none would
+            migrate another database than envkit's.
+        sources: Its Python files.
         notes: Where notes go.
     """
     alembic, manage = root / "alembic.ini", _manage(root)
@@ -51,21 +58,29 @@ def migration_of(
             " because either may make the tables that tests need"
         )
         return None
-    found = None
     if alembic.is_file():
-        found = _alembic(root, alembic, notes)
+        if led:
+            return _alembic(root, alembic, notes)
+        notes.append(_left_out("alembic.ini", "no Python file", "alembic upgrade head"))
     elif manage is not None:
+        settings = {source.path for source in sources if "DATABASES" in source.text}
         found = _django(root, manage, document, notes)
+        if settings.intersection(one.path for one in led):
+            return found
+        _, command, _ = found.keys[0]
+        shown = manage.relative_to(root).as_posix()
+        notes.append(_left_out(shown, "no file with DATABASES in it", command.strip('"')))
     else:
         return _schema(root, notes)
-    if found and not variables:
-        _, command, _ = found.keys[0]
-        notes.append(
-            f"postgres.migrate = {command} is left out: nothing in the project names a variable"
-            " that leads it to Postgres, so it would migrate a database that is not envkit's"
-        )
-        return None
-    return found
+    return None
+
+
+def _left_out(file: str, what: str, command: str) -> str:
+    return (
+        f"{file}: postgres.migrate is left out, because {what} reads a variable that leads to"
+        " Postgres, so it might migrate a database that is not envkit's; if it does read one, name"
+        f' that in env, and add migrate = "{command}" to the table of postgres'
+    )
 
 
 def _alembic(root: Path, file: Path, notes: list[str]) -> Migration | None:
@@ -89,9 +104,17 @@ def _alembic(root: Path, file: Path, notes: list[str]) -> Migration | None:
         return None
     code = re.sub(r"(?m)#.*$", "", _read(script))
     scheme = re.match(r"(\w+)(?:\+\w+)?:", ini.get("alembic", "sqlalchemy.url", fallback=""))
-    if scheme and scheme[1] in known.SCHEMES and not _OWN_URL.search(code):
+    written = _WRITTEN_URL.search(code) and "environ" not in code and "getenv" not in code
+    if written or (scheme and scheme[1] in known.SCHEMES and not _OWN_URL.search(code)):
+        names = (
+            f"{place}/env.py names a database"
+            if written
+            else (
+                f"alembic.ini names a database (sqlalchemy.url), and {place}/env.py reads no other"
+            )
+        )
         notes.append(
-            f"alembic.ini names a database (sqlalchemy.url), and {place}/env.py reads no other:"
+            f"{names}:"
             " postgres.migrate is left out, because it would migrate that one; have env.py read the"
             ' environment, and add migrate = "alembic upgrade head" to the table of postgres'
         )
@@ -128,9 +151,7 @@ def _manage(root: Path) -> Path | None:
     return None
 
 
-def _django(
-    root: Path, manage: Path, document: Document | None, notes: list[str]
-) -> Migration | None:
+def _django(root: Path, manage: Path, document: Document | None, notes: list[str]) -> Migration:
     shown = manage.relative_to(root).as_posix()
     command, reason = f"python {shown} migrate", shown
     usual = re.search(r"DJANGO_SETTINGS_MODULE[\"']\s*,\s*[\"']([\w.]+)[\"']", _read(manage))

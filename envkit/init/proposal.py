@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
-from envkit.config import Document
 from envkit.init import known
 from envkit.init.declared import secrets_named
 from envkit.init.evidence import CONFIDENCES, Confidence, Evidence, examples, look
-from envkit.init.migrations import migration_of
+from envkit.init.migrations import Migration, migration_of
 from envkit.init.sources import Read, Source, python_sources, reads
 from envkit.init.writing import document_to_extend
 from envkit.model import SERVICES, ServiceName
@@ -80,7 +80,7 @@ def propose(root: Path) -> Proposal:
     read = reads(sources)
     evidence = list(look(root, document, sources, read, notes))
     chosen = _judge(evidence, notes)
-    kept = [item for item in evidence if item.service in chosen]
+    kept = _kept(evidence, chosen, notes)
     services = tuple(name for name in SERVICES if name in chosen) or SERVICES
     if chosen:
         reason = "\n".join(f"{name}: {chosen[name]}" for name in services)
@@ -97,7 +97,11 @@ def propose(root: Path) -> Proposal:
     lines += _export_lines(kept, read, notes)
     lines += _env_lines(kept, prefix)
     if "postgres" in chosen:
-        lines += _postgres_lines(root, document, kept, prefix, notes)
+        led = [item.variable for item in kept if item.service == "postgres" and item.variable]
+        migration = migration_of(
+            root, document, [one for one in read if one.name in led], sources, notes
+        )
+        lines += _postgres_lines(migration, prefix)
     lines += _secret_lines(root, sources, read, prefix)
     _note_versions(kept, notes)
     for item in kept:
@@ -136,6 +140,23 @@ def _judge(evidence: list[Evidence], notes: list[str]) -> dict[ServiceName, str]
         more = f"; and {len(texts) - 3} more" if len(texts) > 3 else ""
         chosen[service] = "; ".join(texts[:3]) + more + _DOUBTS[best]
     return chosen
+
+
+def _kept(
+    evidence: list[Evidence], chosen: Mapping[ServiceName, str], notes: list[str]
+) -> list[Evidence]:
+    """What speaks for the chosen services; with two databases a guess may mean the other one."""
+    others = [item.text for item in evidence if item.service is None]
+    kept = []
+    for item in evidence:
+        if item.service in chosen and item.variable and item.confidence == "guess" and others:
+            notes.append(
+                f"{item.text} is left out: it may be of {item.service}, but the project names"
+                f" another database as well ({others[0]})"
+            )
+        elif item.service in chosen:
+            kept.append(item)
+    return kept
 
 
 def _env_lines(evidence: list[Evidence], prefix: str) -> list[Line]:
@@ -182,15 +203,7 @@ def _export_lines(evidence: list[Evidence], read: list[Read], notes: list[str]) 
     return []
 
 
-def _postgres_lines(
-    root: Path,
-    document: Document | None,
-    evidence: list[Evidence],
-    prefix: str,
-    notes: list[str],
-) -> list[Line]:
-    variables = [item.variable for item in evidence if item.service == "postgres" and item.variable]
-    found = migration_of(root, document, variables, notes)
+def _postgres_lines(found: Migration | None, prefix: str) -> list[Line]:
     if found is None:
         return []
     return [

@@ -52,12 +52,14 @@ class Read(Struct, frozen=True, kw_only=True):
     """A variable that a file reads.
 
     Attributes:
-        where: The file and the line.
+        path: Of the file, relative to the project.
+        where: The file and the line, to show.
         default: The text that is taken where the variable is not set; None if that is an error, and
             empty where it is something else than text.
     """
 
     name: str
+    path: str
     where: str
     when: When
     default: str | None
@@ -254,7 +256,7 @@ class _Reader(ast.NodeVisitor):
         if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
             where = f"{self._path}, line {node.lineno}"
             when: When = "call" if made_by else self._when
-            read = Read(name=name, where=where, when=when, default=default)
+            read = Read(name=name, path=self._path, where=where, when=when, default=default)
             self.found.reads.append((read, made_by or self._by))
 
 
