@@ -309,8 +309,12 @@ def test_django_whose_settings_name_a_database_is_only_noted(tmp_path: Path) -> 
             "pyproject.toml": f"{DRIVER}[tool.pytest.ini_options]\n"
             "DJANGO_SETTINGS_MODULE = 'site.for_tests'\n"
         },
+        {
+            "pytest.ini": "[pytest]\naddopts = -q --ds=site.for_tests\n"
+            "DJANGO_SETTINGS_MODULE = site.settings\n"
+        },
+        {"pyproject.toml": f"{DRIVER}[tool.pytest]\naddopts = ['-q', '--ds=site.for_tests']\n"},
     ],
-    ids=lambda files: next(iter(files)),
 )
 def test_migrations_have_the_settings_of_the_tests(tmp_path: Path, files: dict[str, str]) -> None:
     files |= {"manage.py": MANAGE, "site/settings.py": SETTINGS}

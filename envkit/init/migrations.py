@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import configparser
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -159,7 +159,7 @@ def _django(root: Path, manage: Path, document: Document | None, notes: list[str
     if tested and not (usual and usual[1] == tested):
         # Other settings may have other applications.
         command += f" --settings={tested}"
-        reason += f"; tests have the settings of DJANGO_SETTINGS_MODULE in {where}"
+        reason += f"; {where} names other settings for tests"
     if not tested:
         notes.append(
             f"{shown}: for pytest-django, name the settings in DJANGO_SETTINGS_MODULE of pytest's"
@@ -169,31 +169,44 @@ def _django(root: Path, manage: Path, document: Document | None, notes: list[str
 
 
 def _settings_of_tests(root: Path, document: Document | None) -> tuple[str, str]:
-    """DJANGO_SETTINGS_MODULE as pytest-django reads it, and the file."""
-    for name, section in (("pytest.ini", "pytest"), (".pytest.ini", "pytest")):
-        if value := _ini_value(root / name, section):
-            return value, name
+    """The settings that pytest-django takes, and the file that names them."""
+    table, name = _pytest_table(root, document)
+    said = table.get("addopts", "")
+    options = " ".join(map(str, said)) if isinstance(said, list) else str(said)
+    option = re.search(r"(?:^|\s)--ds[= ]([\w.]+)", options)
+    value = option[1] if option else str(table.get("DJANGO_SETTINGS_MODULE", "")).strip()
+    return (value, name) if re.fullmatch(r"[\w.]+", value) else ("", "")
+
+
+def _pytest_table(root: Path, document: Document | None) -> tuple[Mapping[str, Any], str]:
+    """Pytest's configuration, from the first file that has it, and its name.
+
+    The order is https://docs.pytest.org/en/stable/reference/customize.html#configuration-file-formats
+    """
+    for name in ("pytest.ini", ".pytest.ini"):
+        if found := _ini_table(root / name, "pytest"):
+            return found, name
     table: Any = document.data if document is not None else {}
-    for key in ("tool", "pytest", "ini_options", "DJANGO_SETTINGS_MODULE"):
+    for key in ("tool", "pytest"):
         table = table.get(key) if isinstance(table, dict) else None
-    if isinstance(table, str) and re.fullmatch(r"[\w.]+", table):
-        return table, "pyproject.toml"
+    if isinstance(table, dict):
+        table = table.get("ini_options", table)  # without that it is pytest 9's own
+    if document is not None and isinstance(table, dict):
+        return table, document.path.name
     for name, section in (("tox.ini", "pytest"), ("setup.cfg", "tool:pytest")):
-        if value := _ini_value(root / name, section):
-            return value, name
-    return "", ""
+        if found := _ini_table(root / name, section):
+            return found, name
+    return {}, ""
 
 
-def _ini_value(path: Path, section: str) -> str:
-    if not path.is_file():
-        return ""
+def _ini_table(path: Path, section: str) -> dict[str, str]:
     ini = configparser.RawConfigParser(strict=False)
+    ini.optionxform = str  # type: ignore[assignment,method-assign] # its documented use: keep case
     try:
         ini.read_string(_read(path))
     except configparser.Error:
-        return ""
-    value = ini.get(section, "DJANGO_SETTINGS_MODULE", fallback="").strip()
-    return value if re.fullmatch(r"[\w.]+", value) else ""
+        return {}
+    return dict(ini[section]) if ini.has_section(section) else {}
 
 
 def _schema(root: Path, notes: list[str]) -> Migration | None:
