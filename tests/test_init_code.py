@@ -207,6 +207,34 @@ def test_scheme_of_a_url_is_kept(tmp_path: Path, example: str, code: str, refere
     assert proposed(tmp_path, files)["env"] == {"DATABASE_URL": reference}
 
 
+def test_scheme_in_the_compose_file_counts_for_what_the_code_reads(tmp_path: Path) -> None:
+    compose = (
+        "services:\n  app:\n    environment:\n      DATABASE_URL: postgresql+asyncpg://u:p@h/d\n"
+        "  other:\n    environment:\n      - OTHER_DB_URL=postgresql+asyncpg://u:p@h/d\n"
+    )
+    assert proposed(tmp_path, {"app.py": READS, "compose.yml": compose})["env"] == {
+        "DATABASE_URL": "postgres.url as postgresql+asyncpg"
+    }
+
+
+@pytest.mark.parametrize(
+    ("packages", "driver"),
+    [
+        (("sqlalchemy", "psycopg"), "psycopg"),
+        (("sqlmodel", "asyncpg"), "asyncpg"),
+        (("sqlalchemy", "psycopg", "psycopg2-binary"), ""),
+        (("sqlalchemy",), ""),
+        (("psycopg",), ""),
+    ],
+)
+def test_url_without_the_driver_that_sqlalchemy_needs_is_noted(
+    tmp_path: Path, packages: tuple[str, ...], driver: str
+) -> None:
+    made(tmp_path, {"app.py": READS, "requirements.txt": "\n".join(packages)})
+    note = f'DATABASE_URL = "postgres.url as postgresql+{driver}" in env'
+    assert (note in noted(tmp_path)) == bool(driver)
+
+
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
 def test_usual_schemes_need_no_line(tmp_path: Path, scheme: str) -> None:
     assert "env" not in proposed(tmp_path, {".env.example": f"DATABASE_URL={scheme}://u:p@h/d\n"})

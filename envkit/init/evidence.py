@@ -80,8 +80,13 @@ def look(
         if not line.lstrip().startswith(("#", "-")):
             yield from _requirement(line, f"{path}, line {number}")
     yield from _in_frameworks(root, notes)
+    names = {one.name for one in read}
     for path, number, line in _lines(root, notes, *_COMPOSE):
         yield from _image(line, f"{path}, line {number}")
+        # Of the environments there, those variables that this project reads.
+        match = re.match(r"[\s\"'-]*([A-Za-z_]\w*)[\"']?\s*[:=]\s*[\"']?([\w+]+://)", line)
+        if match and match[1] in names:
+            yield from _variable(match[1], match[2], f"{path}, line {number}")
     exemplified = set()
     for name, value, where in examples(root, notes):
         exemplified.add(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -104,6 +105,7 @@ def propose(root: Path) -> Proposal:
         lines += _postgres_lines(migration, prefix)
     lines += _secret_lines(root, sources, read, prefix)
     _note_versions(kept, notes)
+    _note_drivers(kept, notes)
     for item in kept:
         if item.text.startswith(known.NATIVE_ONLY):
             notes.append(
@@ -239,4 +241,21 @@ def _note_versions(evidence: list[Evidence], notes: list[str]) -> None:
             notes.append(
                 f"{item.text}: if your tests depend on that version of {item.service}, add"
                 f' version = "{item.version}" to its table and have such a server on PATH'
+            )
+
+
+def _note_drivers(evidence: list[Evidence], notes: list[str]) -> None:
+    """SQLAlchemy takes psycopg2 for ``postgresql://``, whatever is installed."""
+    named = {re.split(r"\[| in ", item.text)[0].lower().replace("_", "-") for item in evidence}
+    drivers = [driver for driver in ("asyncpg", "psycopg", "pg8000") if driver in named]
+    usual = [name for name in named if name.startswith("psycopg2")]
+    if not drivers or usual or not named & {"sqlalchemy", "sqlmodel", "flask-sqlalchemy"}:
+        return
+    urls = [item for item in evidence if item.service == "postgres" and item.part.startswith("url")]
+    said = {item.variable for item in urls if " as " in item.part}
+    for item in urls:
+        if item.variable and item.variable not in said:
+            notes.append(
+                f"{item.text}: if SQLAlchemy gets it as it is, it needs the name of its driver:"
+                f' {item.variable} = "postgres.url as postgresql+{drivers[0]}" in env'
             )
