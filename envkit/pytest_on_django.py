@@ -11,6 +11,7 @@ none of envkit's business and is left to Django.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from envkit.model import Endpoint
@@ -24,9 +25,14 @@ def use_lease(endpoint: Endpoint) -> None:
     Args:
         endpoint: Of the Postgres lease in ``os.environ``.
     """
+    if "django" not in sys.modules:
+        return  # a fixture of that name that has nothing to do with it
+    from django.conf import settings
     from django.core.exceptions import ImproperlyConfigured
     from django.db import connections
 
+    if not settings.configured:
+        return
     for alias in connections:
         try:
             connection = connections[alias]

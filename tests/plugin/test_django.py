@@ -151,10 +151,50 @@ def test_aliases_of_one_lease_are_one_database(site: pytest.Pytester) -> None:
     run(site).assert_outcomes(passed=1)
 
 
+def test_live_server_answers_from_it(site: pytest.Pytester) -> None:
+    add_to_settings(site, '\nROOT_URLCONF = "site_urls"\nSTATIC_URL = "static/"')
+    site.makepyfile(
+        site_urls="""
+        from django.http import JsonResponse
+        from django.urls import path
+        from shop.models import Item
+        def names(request):
+            return JsonResponse({"names": list(Item.objects.values_list("name", flat=True))})
+        urlpatterns = [path("names/", names)]
+        """
+    )
+    site.makepyfile(
+        """
+        import json
+        from urllib.request import urlopen
+        from shop.models import Item
+        def test(live_server):
+            Item.objects.create(name="mine")
+            with urlopen(live_server.url + "/names/") as answer:
+                assert "mine" in json.load(answer)["names"]
+        """
+    )
+    run(site).assert_outcomes(passed=1)
+
+
 def test_migration_that_the_template_has_not_is_applied(site: pytest.Pytester) -> None:
     site.makefile(".toml", envkit='services = ["postgres"]\nexport_env = true')
     site.makepyfile(TEST)
     run(site).assert_outcomes(passed=3)
+
+
+def test_tables_of_an_empty_lease_can_be_those_of_the_models(site: pytest.Pytester) -> None:
+    site.makefile(".toml", envkit='services = ["postgres"]\nexport_env = true')
+    site.makepyfile(
+        """
+        import pytest
+        from shop.models import Item
+        @pytest.mark.django_db
+        def test():
+            assert not Item.objects.exists()
+        """
+    )
+    run(site, "--no-migrations").assert_outcomes(passed=1)
 
 
 def test_projects_own_setup_goes_on_from_it(site: pytest.Pytester) -> None:
@@ -216,12 +256,16 @@ def test_database_that_is_no_lease_is_left_to_django(
 
 
 def test_fixture_of_that_name_without_django_is_nothing_special(suite: pytest.Pytester) -> None:
+    suite.makefile(".toml", envkit='services = ["postgres"]\nexport_env = true')
     suite.makepyfile(
         """
         import pytest
         @pytest.fixture
         def django_db_setup(): return 7
-        def test(django_db_setup): assert django_db_setup == 7
+        def test(django_db_setup):
+            import sys
+            assert django_db_setup == 7
+            assert "django" not in sys.modules
         """
     )
     suite.runpytest_subprocess(*OPTIONS, timeout=60).assert_outcomes(passed=1)
