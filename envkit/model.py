@@ -257,9 +257,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         data_dir: The directory in which servers keep their throw-away data. If not given, a file
             system in memory that has room, else ``TMPDIR``.
         env: Further environment variables for programs and tests, by name: ``service.field``, with
-            a field of ``url``, ``host``, ``port``, ``user``, ``password`` and ``database``.
+            a field of ``url``, ``host``, ``port``, ``user``, ``password`` and ``database``. A URL
+            may have another scheme, as in ``"postgres.url as postgresql+asyncpg"``.
         export_env: Whether pytest takes a lease and sets the environment before it imports
-            conftests, for applications that read their URLs when they are imported.
+            conftests, for applications that read their URLs when they are imported. Declared
+            secrets that are not set are set as well.
     """
 
     services: tuple[ServiceName, ...] = SERVICES

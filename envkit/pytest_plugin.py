@@ -200,6 +200,17 @@ def pytest_runtestloop(session: pytest.Session) -> object | None:
     raise session.Interrupted(run.stop_reason)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+) -> None:
+    """Have pytest-django take the database that ``export_env`` has exported."""
+    if fixturedef.argname == "django_db_setup":
+        run = request.config.stash.get(_RUN, None)
+        if run is not None:
+            run.use_for_django()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]

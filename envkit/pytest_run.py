@@ -89,6 +89,7 @@ class Run:
         self._client: Client | None = None
         self._pid = os.getpid()
         self._exported = ExitStack()
+        self._exported_services: Services | None = None
         self._statuses: list[ServiceStatus] = []
         self._kept: list[Kept] = []
         self._leases = OpenLeases(options.envkit_keep, self._kept)
@@ -157,11 +158,15 @@ class Run:
     def export_environment(self, *, pretended: bool) -> None:
         """Take a lease for the whole run and put it into ``os.environ``, if so configured.
 
+        Declared secrets that are not set come along, as in ``isolated_env``.
+
         Args:
             pretended: Start nothing: variables that are not set lead nowhere.
         """
         if not self.settings.export_env or self._mode == "off":
             return
+        # First of all: what prepares a template imports the project's modules as well.
+        self._exported.enter_context(self.secrets())
         if pretended:
             nowhere = environment_to_nowhere(self.settings)
             unset = {name: value for name, value in nowhere.items() if name not in os.environ}
@@ -176,10 +181,20 @@ class Run:
             if self._mode == "require":
                 raise pytest.UsageError(_words(error)) from None
             self.unavailable = error
+            self._exported.close()  # then nothing is exported
         except EnvkitError as error:
             raise pytest.UsageError(_words(error)) from None
         else:
             self._exported.enter_context(environment_of(services))
+            self._exported_services = services
+
+    def use_for_django(self) -> None:
+        """Have Django's tests take the exported database for theirs, where its settings name it."""
+        services = self._exported_services
+        if services is not None and "postgres" in services:
+            from envkit.pytest_on_django import use_lease
+
+            use_lease(services.postgres.endpoint)
 
     def explain(self, error: Exception) -> None:
         """Have an error of the project's imports say so if nothing was exported for them."""

@@ -25,10 +25,12 @@ def environment(endpoints: Mapping[ServiceName, Endpoint], settings: Settings) -
     for name, endpoint in endpoints.items():
         variables |= registry.load(name).environment(endpoint)
     for variable, meaning in settings.env.items():
-        service, _, field = meaning.partition(".")
+        service, _, part = meaning.partition(".")
+        field, _, scheme = part.partition(" as ")
         found: Any = next((e for n, e in endpoints.items() if n == service), None)
         if found is not None:
-            variables[variable] = str(getattr(found, field))
+            value = str(getattr(found, field))
+            variables[variable] = scheme + value[value.index("://") :] if scheme else value
     return variables
 
 

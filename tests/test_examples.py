@@ -165,4 +165,8 @@ def test_tests_of_django_are_listed_without_a_database(example: Copy) -> None:
 
 
 def test_all_examples_are_run() -> None:
-    assert {path.name for path in EXAMPLES.iterdir() if path.is_dir()} == set(ALL)
+    # Those that are not configured yet are for `test_existing_projects`.
+    unconfigured = set(EXAMPLES.glob("existing_*"))
+    assert {
+        one.name for one in EXAMPLES.iterdir() if one.is_dir() and one not in unconfigured
+    } == set(ALL)

@@ -247,10 +247,19 @@ def test_many_names_get_a_table_of_their_own(tmp_path: Path) -> None:
     assert tomllib.loads(table)["env"] == dict.fromkeys(names, "postgres.url")
 
 
-def test_a_dialect_the_url_will_not_have_is_pointed_out(tmp_path: Path) -> None:
+def test_a_dialect_is_kept_and_the_reason_names_it(tmp_path: Path) -> None:
     (tmp_path / ".env.example").write_text("DB_URL=postgresql+asyncpg://u:hunter22@h/d\n")
     proposal = propose(tmp_path)
+    assert 'DB_URL = "postgres.url as postgresql+asyncpg"' in proposal.table
     assert "its value names postgresql+asyncpg" in proposal.reasons[-1]
+    assert "hunter22" not in repr(proposal)
+
+
+def test_a_dialect_the_url_will_not_have_is_pointed_out(tmp_path: Path) -> None:
+    (tmp_path / ".env.example").write_text("CH_URL=clickhouse+native://u:hunter22@h/d\n")
+    proposal = propose(tmp_path)
+    assert 'CH_URL = "clickhouse.url"' in proposal.table
+    assert "its value names clickhouse+native, which envkit" in proposal.reasons[-1]
     assert "hunter22" not in repr(proposal)
 
 

@@ -19,7 +19,11 @@ __all__ = ["init"]
 @click.option("--yes", is_flag=True, help="Write without asking.")
 @guarded()
 def init(yes: bool) -> int:
-    """Propose [tool.envkit] from what this project depends on, and write it."""
+    """Propose [tool.envkit] from this project's dependencies, files and code, and write it.
+
+    Each line is shown with what speaks for it; what is not certain is a note, and left out. The
+    project's code is read and never run, and nothing but the table is written.
+    """
     from envkit.config import find_root
     from envkit.init import propose, write
 

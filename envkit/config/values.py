@@ -178,10 +178,23 @@ _command: Final = _text(
     _ONE_LINE, "a command of one line, or module:function", '"alembic upgrade head"'
 )
 markers: Final = _text(_ONE_LINE, "an expression of pytest's markers", '"agent and not slow"')
+# What libraries want before "://": SQLAlchemy a driver as well
+# (https://docs.sqlalchemy.org/en/20/core/engines.html#database-urls).
+_SCHEMES: Final = {
+    "postgres": r"(?:postgresql|postgres|postgis)(?:\+[a-z][a-z0-9_]*)?",
+    "redis": "redis|valkey",
+    "clickhouse": r"http|clickhouse(?:\+http)?|clickhousedb(?:\+connect)?",
+}
 reference: Final = _text(
-    rf"({'|'.join(SERVICES)})\.({'|'.join(_ENDPOINT_FIELDS)})",
+    "|".join(
+        [
+            rf"(?:{'|'.join(SERVICES)})\.(?:{'|'.join(_ENDPOINT_FIELDS)})",
+            *(rf"{service}\.url as (?:{schemes})" for service, schemes in _SCHEMES.items()),
+        ]
+    ),
     f'"service.field" with a service of {", ".join(SERVICES)}'
-    f" and a field of {', '.join(_ENDPOINT_FIELDS)}",
+    f" and a field of {', '.join(_ENDPOINT_FIELDS)}, or a URL with another scheme of that service,"
+    ' as in "postgres.url as postgresql+asyncpg"',
     '"postgres.url"',
 )
 

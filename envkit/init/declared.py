@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
+
+from envkit.init.sources import Read, Source
 
 __all__ = ["secrets_named"]
 
@@ -24,57 +24,43 @@ _LIKE_SECRETS: Final = (
     (r"\w*_?(?:AUTH_TOKEN|API_KEY)", "{ generate = false }"),
     (r"\w*_?(?:SECRET|SECRET_KEY|SIGNING_KEY|ENCRYPTION_KEY)", "{}"),
 )
-_NOT_SOURCE: Final = frozenset(
-    ("build", "dist", "env", "node_modules", "site-packages", "venv", "__pycache__")
-)
-_MOST_FILES: Final = 2000
-_LARGEST: Final = 1_000_000  # bytes
 
 
-def secrets_named(root: Path, examples: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+def secrets_named(
+    sources: Iterable[Source], examples: Mapping[str, str], read: Iterable[Read] = ()
+) -> dict[str, tuple[str, str]]:
     """The secrets by name: the entry that each could have, and where it was seen.
 
     Args:
-        root: The project's directory; its Python files are read.
+        sources: The project's Python files.
         examples: The names in its examples of ``.env``, and where they stand.
+        read: What its Python files read. What has a default needs no entry, and what envkit could
+            not make gets none.
     """
+    examples = {
+        one.name: one.where
+        for one in read
+        if one.default is None and "generate" not in _entry(one.name)
+    } | dict(examples)
     found: dict[str, tuple[str, str]] = {}
     for name, where in examples.items():
-        entry = _KNOWN.get(name) or next(
-            (entry for pattern, entry in _LIKE_SECRETS if re.fullmatch(pattern, name)), ""
-        )
-        if entry:
+        if entry := _entry(name):
             found[name] = (entry, where)
     missing = _KNOWN.keys() - found.keys()
     if missing:
         quoted = re.compile(rf"[\"']({'|'.join(sorted(missing))})[\"']")
-        for path in _sources(root):
-            for name, line in _in_source(path, quoted):
-                where = f"{path.relative_to(root).as_posix()}, line {line}"
-                found.setdefault(name, (_KNOWN[name], where))
+        for source in sources:
+            for name, line in _in_source(source, quoted):
+                found.setdefault(name, (_KNOWN[name], f"{source.path}, line {line}"))
     return {name: found[name] for name in sorted(found)}
 
 
-def _sources(root: Path) -> Iterator[Path]:
-    left = _MOST_FILES
-    for directory, below, files in os.walk(root):
-        below[:] = sorted(
-            name for name in below if name not in _NOT_SOURCE and not name.startswith(".")
-        )
-        for name in sorted(files):
-            if name.endswith(".py"):
-                if not left:
-                    return
-                left -= 1
-                yield Path(directory, name)
+def _entry(name: str) -> str:
+    return _KNOWN.get(name) or next(
+        (entry for pattern, entry in _LIKE_SECRETS if re.fullmatch(pattern, name)), ""
+    )
 
 
-def _in_source(path: Path, quoted: re.Pattern[str]) -> Iterator[tuple[str, int]]:
-    try:
-        if not path.is_file() or path.stat().st_size > _LARGEST:
-            return
-        text = path.read_bytes().decode(errors="replace")
-    except OSError:
-        return  # evidence only
-    for match in quoted.finditer(text):
-        yield match[1], text.count("\n", 0, match.start()) + 1
+def _in_source(source: Source, quoted: re.Pattern[str]) -> Iterator[tuple[str, int]]:
+    for match in quoted.finditer(source.text):
+        yield match[1], source.text.count("\n", 0, match.start()) + 1

@@ -10,7 +10,9 @@ from typing import Any, Final, Literal, TypeAlias
 from msgspec import Struct
 
 from envkit.config import Document, KeyPath
+from envkit.config.values import Wrong, reference
 from envkit.init import known
+from envkit.init.sources import Read, Source
 from envkit.model import SERVICES, ServiceName
 
 __all__ = ["CONFIDENCES", "Confidence", "Evidence", "examples", "look"]
@@ -47,6 +49,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
         service: What it speaks for; None speaks for a database that envkit does not serve.
         version: A major version of Postgres, where an image names one.
         variable: An environment name the project reads ``part`` of the service from.
+        part: As the configuration has it: a field, for a URL perhaps with another scheme.
         remark: What to know when that variable is set by envkit.
     """
 
@@ -59,18 +62,47 @@ class Evidence(Struct, frozen=True, kw_only=True):
     remark: str = ""
 
 
-def look(root: Path, document: Document | None, notes: list[str]) -> Iterator[Evidence]:
-    """All that is seen in a project; a file that cannot be read becomes a note."""
+def look(
+    root: Path, document: Document | None, sources: list[Source], read: list[Read], notes: list[str]
+) -> Iterator[Evidence]:
+    """All that is seen in a project; a file that cannot be read becomes a note.
+
+    Args:
+        root: The project's directory.
+        document: Its ``pyproject.toml``.
+        sources: Its Python files.
+        read: What they read from the environment.
+        notes: Where notes go.
+    """
     if document is not None:
         yield from _in_pyproject(document)
     for path, number, line in _lines(root, notes, *_REQUIREMENTS):
         if not line.lstrip().startswith(("#", "-")):
             yield from _requirement(line, f"{path}, line {number}")
     yield from _in_frameworks(root, notes)
+    names = {one.name for one in read}
     for path, number, line in _lines(root, notes, *_COMPOSE):
         yield from _image(line, f"{path}, line {number}")
+        # Of the environments there, those variables that this project reads.
+        match = re.match(r"[\s\"'-]*([A-Za-z_]\w*)[\"']?\s*[:=]\s*[\"']?([\w+]+://)", line)
+        if match and match[1] in names:
+            yield from _variable(match[1], match[2], f"{path}, line {number}")
+    exemplified = set()
     for name, value, where in examples(root, notes):
+        exemplified.add(name)
         yield from _variable(name, value, where)
+    for source in sources:
+        yield from _in_code(source)
+    seen = set()
+    for one in read:
+        # A default shows the scheme, which an example without a value does not.
+        if one.name not in seen and (one.name not in exemplified or "://" in (one.default or "")):
+            seen.add(one.name)
+            default = one.default or ""
+            # SQLite is what many fall back to, and does not say what is meant else.
+            yield from _variable(
+                one.name, "" if default.startswith("sqlite") else default, one.where
+            )
 
 
 def examples(root: Path, notes: list[str]) -> Iterator[tuple[str, str, str]]:
@@ -162,6 +194,14 @@ def _in_frameworks(root: Path, notes: list[str]) -> Iterator[Evidence]:
         yield Evidence(service="postgres", confidence="guess", text="Django's manage.py")
 
 
+def _in_code(source: Source) -> Iterator[Evidence]:
+    for name, service in known.CODE.items():
+        at = re.search(rf"[\"']{re.escape(name)}[\"']", source.text)
+        if at:
+            where = f"{source.path}, line {source.text.count(chr(10), 0, at.start()) + 1}"
+            yield Evidence(service=service, confidence="certain", text=f"{name} in {where}")
+
+
 def _image(line: str, where: str) -> Iterator[Evidence]:
     # A mapping's key on a line of its own, or inside braces; never in a comment.
     match = re.match(r"[^#]*?(?:^|[\s{,])[\"']?image[\"']?\s*:\s+(?:&\S+\s+)?(.*)", line)
@@ -190,17 +230,19 @@ def _variable(name: str, value: str, where: str) -> Iterator[Evidence]:
     text = f"{name} in {where}"
     standard = known.STANDARD.get(name)
     named = next((known.NAMED[word] for word in words if word in known.NAMED), None)
-    scheme = re.match(r"([A-Za-z][A-Za-z0-9]*)(\+[A-Za-z0-9]+)?://", value)
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9]*)(\+[A-Za-z0-9_]+)?://", value)
     if scheme:
         base = scheme[1].lower()
         if base in known.SCHEMES:
-            dialect = f"its value names {scheme[1]}{scheme[2]}, which envkit's URL does not"
+            service = known.SCHEMES[base]
+            part, remark = _part_with_scheme(service, base, scheme[2] or "")
             yield Evidence(
-                service=known.SCHEMES[base],
+                service=service,
                 confidence="certain",
                 text=text,
                 variable=name,
-                remark=f" ({dialect})" if scheme[2] else "",
+                part=part,
+                remark=remark,
             )
             return
         # ClickHouse is spoken to over HTTP; with any other scheme the variable is not for us.
@@ -210,7 +252,7 @@ def _variable(name: str, value: str, where: str) -> Iterator[Evidence]:
         yield Evidence(
             service=standard[0], confidence="certain", text=text, variable=name, part=standard[1]
         )
-    elif words[-1] in ("URL", "URI", "DSN"):
+    elif words[-1] in ("URL", "URI", "DSN") and "REST" not in words:
         if named:
             yield Evidence(service=named, confidence="certain", text=text, variable=name)
         elif "DATABASE" in words or "DB" in words:
@@ -223,3 +265,21 @@ def _variable(name: str, value: str, where: str) -> Iterator[Evidence]:
             variable=name,
             part=known.PARTS[words[-1]],
         )
+    elif len(words) > 1 and words[-2] in ("DB", "DATABASE"):
+        part = known.PARTS.get(words[-1], "database" if words[-1] == "NAME" else "")
+        if part and not known.OTHER_PRODUCTS.intersection(words):
+            yield Evidence(
+                service="postgres", confidence="guess", text=text, variable=name, part=part
+            )
+
+
+def _part_with_scheme(service: ServiceName | None, base: str, driver: str) -> tuple[str, str]:
+    """What to set a variable to whose value has a scheme, and what to know of it."""
+    if not driver and base not in ("postgis", "clickhousedb"):
+        return "url", ""
+    part = f"url as {base}{driver.lower()}"
+    try:
+        reference(f"{service}.{part}")
+    except Wrong:
+        return "url", f" (its value names {base}{driver}, which envkit's URL does not)"
+    return part, f" (its value names {base}{driver})"

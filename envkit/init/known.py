@@ -8,11 +8,13 @@ from envkit.model import ServiceName
 
 __all__ = [
     "ANY_DATABASE",
+    "CODE",
     "DRIVERS",
     "EXTRAS",
     "IMAGES",
     "NAMED",
     "OTHER_DATABASE",
+    "OTHER_PRODUCTS",
     "PARTS",
     "SCHEMES",
     "STANDARD",
@@ -52,6 +54,16 @@ EXTRAS: Final[dict[ServiceName, str]] = {
     "redis": r"redis|valkey|hiredis",
     "clickhouse": r"clickhouse(?:-.*)?",
 }
+# What the settings of Django name, within quotes.
+CODE: Final[dict[str, ServiceName | None]] = {
+    **dict.fromkeys(
+        ("django.db.backends.postgresql", "django.contrib.gis.db.backends.postgis"), "postgres"
+    ),
+    **dict.fromkeys(
+        ("django.core.cache.backends.redis.RedisCache", "django_redis.cache.RedisCache"), "redis"
+    ),
+    **dict.fromkeys(("django.db.backends.mysql", "django.db.backends.oracle"), None),
+}
 IMAGES: Final[dict[str, ServiceName]] = {
     **dict.fromkeys(("postgres", "postgresql", "postgis", "pgvector", "timescaledb"), "postgres"),
     **dict.fromkeys(("redis", "redis-stack", "redis-stack-server", "valkey"), "redis"),
@@ -68,6 +80,11 @@ NAMED: Final[dict[str, ServiceName]] = {
     **dict.fromkeys(("REDIS", "VALKEY"), "redis"),
     "CLICKHOUSE": "clickhouse",
 }
+# In a name they say that DB is the one of another product.
+OTHER_PRODUCTS: Final = _names(
+    "MONGO MONGODB MYSQL MARIADB SQLITE MSSQL ORACLE NEO4J INFLUX INFLUXDB COUCHDB DYNAMODB DUCKDB"
+    " QDRANT VECTOR REDIS VALKEY CLICKHOUSE SNOWFLAKE"
+)
 PARTS: Final[dict[str, str]] = {
     **dict.fromkeys(("HOST", "HOSTNAME", "SERVER"), "host"),
     "PORT": "port",

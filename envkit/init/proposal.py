@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +12,8 @@ from msgspec import Struct
 from envkit.init import known
 from envkit.init.declared import secrets_named
 from envkit.init.evidence import CONFIDENCES, Confidence, Evidence, examples, look
+from envkit.init.migrations import Migration, migration_of
+from envkit.init.sources import Read, Source, python_sources, reads
 from envkit.init.writing import document_to_extend
 from envkit.model import SERVICES, ServiceName
 
@@ -73,9 +77,11 @@ def propose(root: Path) -> Proposal:
     root = root.resolve()
     document = document_to_extend(root)
     notes: list[str] = []
-    evidence = list(look(root, document, notes))
+    sources = list(python_sources(root))
+    read = reads(sources)
+    evidence = list(look(root, document, sources, read, notes))
     chosen = _judge(evidence, notes)
-    kept = [item for item in evidence if item.service in chosen]
+    kept = _kept(evidence, chosen, notes)
     services = tuple(name for name in SERVICES if name in chosen) or SERVICES
     if chosen:
         reason = "\n".join(f"{name}: {chosen[name]}" for name in services)
@@ -89,9 +95,17 @@ def propose(root: Path) -> Proposal:
     lines = [Line(text=f"services = [{listed}]", reason=reason)]
     if document is not None:
         lines.insert(0, Line(text="[tool.envkit]"))
+    lines += _export_lines(kept, read, notes)
     lines += _env_lines(kept, prefix)
-    lines += _secret_lines(root, prefix)
+    if "postgres" in chosen:
+        led = [item.variable for item in kept if item.service == "postgres" and item.variable]
+        migration = migration_of(
+            root, document, [one for one in read if one.name in led], sources, notes
+        )
+        lines += _postgres_lines(migration, prefix)
+    lines += _secret_lines(root, sources, read, prefix)
     _note_versions(kept, notes)
+    _note_drivers(kept, notes)
     for item in kept:
         if item.text.startswith(known.NATIVE_ONLY):
             notes.append(
@@ -130,13 +144,33 @@ def _judge(evidence: list[Evidence], notes: list[str]) -> dict[ServiceName, str]
     return chosen
 
 
+def _kept(
+    evidence: list[Evidence], chosen: Mapping[ServiceName, str], notes: list[str]
+) -> list[Evidence]:
+    """What speaks for the chosen services; with two databases a guess may mean the other one."""
+    others = [item.text for item in evidence if item.service is None]
+    kept = []
+    for item in evidence:
+        if item.service in chosen and item.variable and item.confidence == "guess" and others:
+            notes.append(
+                f"{item.text} is left out: it may be of {item.service}, but the project names"
+                f" another database as well ({others[0]})"
+            )
+        elif item.service in chosen:
+            kept.append(item)
+    return kept
+
+
 def _env_lines(evidence: list[Evidence], prefix: str) -> list[Line]:
     wanted: dict[str, tuple[str, str]] = {}
     for item in evidence:
         reference = (item.service, item.part)
         if item.variable and known.STANDARD.get(item.variable) != reference:
             where = item.text.removeprefix(f"{item.variable} in ") + item.remark
-            wanted.setdefault(item.variable, (f"{item.service}.{item.part}", where))
+            earlier, _ = wanted.get(item.variable, ("", ""))
+            # What names a scheme knows more.
+            if not earlier or (" as " in item.part and " as " not in earlier):
+                wanted[item.variable] = (f"{item.service}.{item.part}", where)
     if not wanted:
         return []
     pairs = [f'{name} = "{reference}"' for name, (reference, _) in wanted.items()]
@@ -151,9 +185,43 @@ def _env_lines(evidence: list[Evidence], prefix: str) -> list[Line]:
     ]
 
 
-def _secret_lines(root: Path, prefix: str) -> list[Line]:
+def _export_lines(evidence: list[Evidence], read: list[Read], notes: list[str]) -> list[Line]:
+    """Whether the tests as they are find the services where their application looks for them."""
+    ours = {item.variable for item in evidence if item.variable}
+    looked = [one for one in read if one.name in ours]
+    early = [one for one in looked if one.when != "call"]
+    if early:
+        names = len({one.name for one in early}) - 1
+        more = f", and {names} more such" if names else ""
+        when = "when it is imported" if early[0].when == "import" else "once, and keeps it"
+        reason = f"export_env: {early[0].where} reads {early[0].name} {when}{more}"
+        return [Line(text="export_env = true", reason=reason)]
+    if looked:
+        notes.append(
+            f"{looked[0].where} reads {looked[0].name} when it is called: tests find a service of"
+            " their own there with the fixture isolated_env; for tests as they are, add"
+            " export_env = true"
+        )
+    return []
+
+
+def _postgres_lines(found: Migration | None, prefix: str) -> list[Line]:
+    if found is None:
+        return []
+    return [
+        Line(text=""),
+        Line(text=f"[{prefix}postgres]"),
+        *(
+            Line(text=f"{key} = {value}", reason=f"postgres.{key}: {reason}")
+            for key, value, reason in found.keys
+        ),
+    ]
+
+
+def _secret_lines(root: Path, sources: list[Source], read: list[Read], prefix: str) -> list[Line]:
     # What cannot be looked at was noted already.
-    named = secrets_named(root, {name: where for name, _, where in examples(root, [])})
+    shown = {name: where for name, _, where in examples(root, [])}
+    named = secrets_named(sources, shown, read)
     if not named:
         return []
     return [
@@ -173,4 +241,21 @@ def _note_versions(evidence: list[Evidence], notes: list[str]) -> None:
             notes.append(
                 f"{item.text}: if your tests depend on that version of {item.service}, add"
                 f' version = "{item.version}" to its table and have such a server on PATH'
+            )
+
+
+def _note_drivers(evidence: list[Evidence], notes: list[str]) -> None:
+    """SQLAlchemy takes psycopg2 for ``postgresql://``, whatever is installed."""
+    named = {re.split(r"\[| in ", item.text)[0].lower().replace("_", "-") for item in evidence}
+    drivers = [driver for driver in ("asyncpg", "psycopg", "pg8000") if driver in named]
+    usual = [name for name in named if name.startswith("psycopg2")]
+    if not drivers or usual or not named & {"sqlalchemy", "sqlmodel", "flask-sqlalchemy"}:
+        return
+    urls = [item for item in evidence if item.service == "postgres" and item.part.startswith("url")]
+    said = {item.variable for item in urls if " as " in item.part}
+    for item in urls:
+        if item.variable and item.variable not in said:
+            notes.append(
+                f"{item.text}: if SQLAlchemy gets it as it is, it needs the name of its driver:"
+                f' {item.variable} = "postgres.url as postgresql+{drivers[0]}" in env'
             )

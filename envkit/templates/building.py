@@ -17,8 +17,9 @@ from envkit.declared import TemplateSource
 from envkit.errors import TemplateFailed, TemplateTimeout
 from envkit.model import Endpoint
 from envkit.redact import conceal, printable, redacted
+from envkit.secrets import for_one_test
 from envkit.templates.sources import files_of, is_callable
-from envkit.variables import environment, misleading
+from envkit.variables import environment, environment_to_nowhere, misleading
 
 __all__ = ["prepare"]
 
@@ -84,7 +85,13 @@ def _apply(where: Endpoint, files: list[Path], config: Config) -> None:
 def _run(where: Endpoint, command: str, field: str, limit: float, config: Config) -> None:
     endpoints = {where.service: where}
     variables = environment(endpoints, config.settings)
-    given = {k: v for k, v in os.environ.items() if k not in misleading(endpoints)} | variables
+    # Migrations read the same settings as tests: what tests are given has to be there, too. Other
+    # services may not be running; a command that does more than read where they are is refused.
+    given = environment_to_nowhere(config.settings)
+    given |= {k: v for k, v in os.environ.items() if k not in misleading(endpoints)} | variables
+    secrets = for_one_test(config, given)
+    conceal(secrets.values())
+    given |= secrets
     # What `pip install` put beside this Python, activated or not.
     given["PATH"] = os.pathsep.join(
         filter(None, (str(Path(sys.executable).parent), given.get("PATH", "")))

@@ -17,7 +17,7 @@ from envkit.declared import TemplateSource
 from envkit.errors import ConfigInvalid
 from envkit.model import ServiceName
 
-__all__ = ["files_of", "is_callable", "key_of"]
+__all__ = ["files_of", "is_callable", "key_of", "usual_files"]
 
 # Where the files of a migration command usually are, if nobody says: below directories of these
 # names, so deep in the project at most.
@@ -134,7 +134,7 @@ def _watched(
         for path in found:
             yield from _below(path) if path.is_dir() and not glob.has_magic(pattern) else (path,)
     if not source.watch:
-        yield from _usual(config.root)
+        yield from usual_files(config.root)
     for command in commands:
         if is_callable(command):
             yield from _module(command.partition(":")[0], config.root)
@@ -153,7 +153,8 @@ def _module(name: str, root: Path) -> Iterator[Path]:
                 yield candidate
 
 
-def _usual(root: Path) -> Iterator[Path]:
+def usual_files(root: Path) -> Iterator[Path]:
+    """The files that commands are taken to depend on where nobody says which."""
     yield from (root / name for name in _USUAL_FILES if (root / name).is_file())
     depth = len(root.parts)
     for place, directories, files in os.walk(root):

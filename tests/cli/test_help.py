@@ -224,7 +224,12 @@ exit code 0
 -- stdout
 Usage: envkit init [OPTIONS]
 
-  Propose [tool.envkit] from what this project depends on, and write it.
+  Propose [tool.envkit] from this project's dependencies, files and code, and
+  write it.
+
+  Each line is shown with what speaks for it; what is not certain is a note,
+  and left out. The project's code is read and never run, and nothing but the
+  table is written.
 
 Options:
   --yes       Write without asking.

@@ -31,6 +31,7 @@ def test_every_key_of_settings_can_be_configured(tmp_path: Path) -> None:
             data_dir = "/data"
             export_env = true
             env.POSTGRES_DSN = "postgres.url"
+            env.DATABASE_URL = "postgres.url as postgresql+asyncpg"
             postgres.version = 18
             postgres.superuser = true
             postgres.settings = { wal_level = "logical" }
@@ -51,7 +52,10 @@ def test_every_key_of_settings_can_be_configured(tmp_path: Path) -> None:
         start_timeout=2.5,
         data_dir="/data",
         export_env=True,
-        env={"POSTGRES_DSN": "postgres.url"},
+        env={
+            "POSTGRES_DSN": "postgres.url",
+            "DATABASE_URL": "postgres.url as postgresql+asyncpg",
+        },
         docker=DockerSettings(pull="never", registry="mirror.example:5000/hub", reaper="ryuk"),
         attach=AttachSettings(allow=("db.example/app_test",)),
         postgres=PostgresSettings(
@@ -66,7 +70,7 @@ def test_every_key_of_settings_can_be_configured(tmp_path: Path) -> None:
             version="8.2",
             settings={"appendonly": False},
             url="redis://cache/1",
-            url_origin="pyproject.toml:16",
+            url_origin="pyproject.toml:17",
         ),
         clickhouse=ServiceSettings(settings={"max_threads": 2}),
     )

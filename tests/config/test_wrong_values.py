@@ -69,7 +69,8 @@ def test_a_tilde_without_a_home_directory_is_refused(tmp_path: Path) -> None:
             'env = { DSN = "postgres.uri" }',
             'pyproject.toml:2: tool.envkit.env.DSN is "postgres.uri" (a string); expected'
             ' "service.field" with a service of postgres, redis, clickhouse and a field of url,'
-            " host, port, user, password, database",
+            " host, port, user, password, database, or a URL with another scheme of that service,"
+            ' as in "postgres.url as postgresql+asyncpg"',
             'write DSN = "postgres.url"',
         ),
         (

@@ -189,6 +189,64 @@ def test_error_of_a_conftest_says_why_export_env_has_set_nothing(
     )
 
 
+def test_export_env_gives_declared_secrets_that_are_not_set(
+    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite.makefile(
+        ".toml",
+        envkit='services = ["redis"]\nexport_env = true\n'
+        "[secrets]\nMADE_SECRET = {}\nFILE_SECRET = {}\nSET_SECRET = {}",
+    )
+    suite.path.joinpath(".env").write_text("FILE_SECRET=of-the-file\nSET_SECRET=of-the-file\n")
+    monkeypatch.setenv("SET_SECRET", "of-the-environment")
+    suite.makeconftest(
+        """
+        import os
+        assert len(os.environ["MADE_SECRET"]) == 64
+        assert os.environ["FILE_SECRET"] == "of-the-file"
+        assert os.environ["SET_SECRET"] == "of-the-environment"
+        """
+    )
+    passes(suite, "def test(): pass")
+    assert run(suite, "--collect-only").ret == 0
+
+
+def test_export_env_gives_all_workers_the_same_secrets(suite: pytest.Pytester) -> None:
+    suite.makefile(
+        ".toml", envkit='services = ["redis"]\nexport_env = true\n[secrets]\nMADE_SECRET = {}'
+    )
+    suite.makepyfile(
+        """
+        import os
+        def test():
+            with open("seen", "a") as file:
+                file.write(os.environ["MADE_SECRET"] + "\\n")
+        """
+    )
+    run(suite, "-p", "xdist", "-n", "2", "--dist", "each").assert_outcomes(passed=2)
+    seen = suite.path.joinpath("seen").read_text().splitlines()
+    assert len(seen) == 2
+    assert len(set(seen)) == 1
+
+
+def test_export_env_gives_a_url_the_scheme_that_is_asked_for(suite: pytest.Pytester) -> None:
+    suite.makefile(
+        ".toml",
+        envkit='services = ["redis"]\nexport_env = true\n'
+        '[env]\nREDIS_URL = "redis.url as valkey"\nCACHE = "redis.url"',
+    )
+    passes(
+        suite,
+        """
+        import os
+        def test():
+            scheme, _, rest = os.environ["REDIS_URL"].partition("://")
+            assert scheme == "valkey"
+            assert os.environ["CACHE"] == f"redis://{rest}"
+        """,
+    )
+
+
 def test_export_env_starts_nothing_for_help(suite: pytest.Pytester) -> None:
     suite.makefile(".toml", envkit='services = ["redis"]\nexport_env = true\nlinger = "20s"')
     assert run(suite, "--help").ret == 0

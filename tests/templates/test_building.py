@@ -70,6 +70,34 @@ def test_schema_migrations_and_seeds_are_applied_in_that_order(project: Project)
     assert said == "[('second file',), ('migration',), ('seed',)]"
 
 
+def test_command_finds_what_settings_read_of_other_services_and_secrets(project: Project) -> None:
+    project.write(
+        "setup/tables.py",
+        "import os, psycopg, redis\n"
+        "assert len(os.environ['MADE_SECRET']) == 64\n"
+        "try:\n    redis.Redis.from_url(os.environ['REDIS_URL']).ping()\n"
+        "except redis.ConnectionError as error:\n    refused = 'refused' in str(error)\n"
+        "def make(url):\n    with psycopg.connect(url) as c:\n"
+        "        c.execute('CREATE TABLE t AS SELECT %s::bool AS x', [refused])\n",
+    )
+    project.write(
+        "envkit.toml",
+        'services = ["postgres", "redis"]\n[postgres]\nmigrate = "setup.tables:make"\n'
+        "[secrets]\nMADE_SECRET = {}\n",
+    )
+    assert answer(project, "SELECT x FROM t") == "[(True,)]"
+
+
+def test_command_keeps_what_the_environment_says_of_other_services(project: Project) -> None:
+    project.write("say.sh", "psql -qc \"CREATE TABLE t AS SELECT text '$REDIS_URL' AS x\"\n")
+    project.write(
+        "envkit.toml", 'services = ["postgres", "redis"]\n[postgres]\nmigrate = "sh say.sh"\n'
+    )
+    ask = {"ASK": "SELECT x FROM t", "REDIS_URL": "redis://mine.example"}
+    done = project.envkit("run", "--", sys.executable, "-c", ROWS, **ask)
+    assert done.stdout.strip() == "[('redis://mine.example',)]", done.stderr
+
+
 def test_function_of_a_module_gets_the_url(project: Project) -> None:
     project.write(
         "setup/tables.py",

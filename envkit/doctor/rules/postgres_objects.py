@@ -68,9 +68,9 @@ def denied(seen: Seen) -> Finding:
             return seen.finding(
                 title="the role may not create databases",
                 cause="it was made without CREATEDB, as roles of envkit's leases are",
-                fix="have the test runner take the database that is there (pytest-django: a "
-                "django_db_setup of your own that does nothing), or allow it: superuser = true in "
-                f"[tool.envkit.postgres]; on a server of your own {statement}",
+                fix="have the test runner take the database that is there (pytest-django does "
+                "with export_env = true and settings that lead there), or allow it: superuser = "
+                f"true in [tool.envkit.postgres]; on a server of your own {statement}",
             )
         return seen.finding(
             title=f"role {role} may not create databases".replace("role  ", "the role "),
