@@ -64,7 +64,7 @@ def _command(name: str, command: click.Command, context: click.Context) -> Itera
     options = [one for one in command.params if isinstance(one, click.Option)]
     if options:
         yield "Options:"
-        yield "\n".join(bullet(_option(one, context)) for one in options)
+        yield "\n".join(bullet(_option(one)) for one in options)
 
 
 def _paragraphs(text: str) -> Sequence[str]:
@@ -84,16 +84,23 @@ def _arguments(command: click.Command) -> list[Argument]:
     return [one for one in found if isinstance(one, Argument)]
 
 
-def _option(option: click.Option, context: click.Context) -> str:
+def _option(option: click.Option) -> str:
     names = ", ".join(option.opts)
-    takes = "" if option.is_flag else f" {option.make_metavar(context)}"
     text, _, said = (option.help or "").partition("  [default: ")
     variables = [option.envvar] if isinstance(option.envvar, str) else option.envvar or []
     if variables:
         text += f" Variable: {', '.join(map(code, variables))}."
     if default := said.rstrip("]") or (code(str(option.default)) if option.show_default else ""):
         text += f" Default: {default}."
-    return f"{code(f'{names}{takes}')}: {text}"
+    return f"{code(f'{names} {_takes(option)}'.strip())}: {text}"
+
+
+def _takes(option: click.Option) -> str:
+    """As in the usage line; click's own way to ask differs from version to version."""
+    if option.is_flag or option.metavar:
+        return option.metavar or ""
+    assert isinstance(option.type, click.Choice), option.name
+    return f"[{'|'.join(option.type.choices)}]"
 
 
 def _anchor(name: str) -> str:
