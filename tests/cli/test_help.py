@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import click
 import pytest
 from inline_snapshot import snapshot
 
+from envkit.cli import cli
+
 if TYPE_CHECKING:
     from tests.conftest import Project
-
-COMMANDS = ("up", "run", "export", "shell", "status", "logs", "down", "prune", "init", "test", "ci")
 
 
 def test_help(project: Project) -> None:
@@ -298,11 +300,242 @@ Options:
 """)
 
 
+def test_help_of_doctor(project: Project) -> None:
+    assert project.shown("doctor", "--help") == snapshot("""\
+exit code 0
+-- stdout
+Usage: envkit doctor [OPTIONS] [-- PYTEST ARGUMENTS]...
+
+  Say what would make the tests fail, why, and what to type.
+
+  Looks at configuration, secrets, container engine, programs, drivers and
+  services, all at once, and changes nothing without --fix. Exit codes: 0
+  healthy, 1 a problem, 3 something could not be checked.
+
+Arguments:
+  [-- PYTEST ARGUMENTS]...  Also see whether pytest finds tests with these,
+                            such as -k EXPR or a file.
+
+Options:
+  --category NAME                 Also see whether pytest finds tests of this
+                                  category of the configuration.
+  --log FILE                      Read the log or JUnit file of a run instead
+                                  of looking at this machine ('-': standard
+                                  input).
+  --format [text|json|github|junit|html]
+                                  text: for people; json: for programs;
+                                  github: annotations and the step summary;
+                                  junit: for CI; html: one file for a browser.
+                                  [default: text]
+  --fix                           Mend what is safe to mend, asking before
+                                  each thing, and look again.
+  --yes                           With --fix: do not ask.
+  --ascii                         Write ASCII characters only.
+  -v, --verbose                   Show every check with what it saw, not only
+                                  those that failed.
+  -h, --help                      Show this message and exit.
+-- stderr
+""")
+
+
+def test_help_of_explain(project: Project) -> None:
+    assert project.shown("explain", "--help") == snapshot("""\
+exit code 0
+-- stdout
+Usage: envkit explain [OPTIONS] [SLUG]
+
+  Say what a finding of the doctor means, and how to mend it.
+
+Arguments:
+  [SLUG]  The name in brackets, such as net.refused, or the beginning of
+          several, such as net; all are listed if none is named.
+
+Options:
+  --format [text|json]  For people, or for programs.  [default: text]
+  -h, --help            Show this message and exit.
+-- stderr
+""")
+
+
+def test_help_of_secrets(project: Project) -> None:
+    assert project.shown("secrets", "--help") == snapshot("""\
+exit code 0
+-- stdout
+Usage: envkit secrets [OPTIONS] COMMAND [ARGS]...
+
+  The secrets of [tool.envkit.secrets].
+
+  No value is ever shown.
+
+Options:
+  -h, --help  Show this message and exit.
+
+Commands:
+  check     Say what is wrong with the declared secrets.
+  generate  Make values for missing secrets, in the first of env_files.
+-- stderr
+""")
+
+
+def test_help_of_secrets_check(project: Project) -> None:
+    assert project.shown("secrets", "check", "--help") == snapshot("""\
+exit code 0
+-- stdout
+Usage: envkit secrets check [OPTIONS]
+
+  Say what is wrong with the declared secrets, and what to do about it.
+
+  They are looked for in the environment, in the file that NAME_FILE names, in
+  env_files and in secret_dirs. Exit code 1: something is wrong. Warnings
+  alone are 0.
+
+Options:
+  --format [text|json]  For people, or for programs.  [default: text]
+  -h, --help            Show this message and exit.
+-- stderr
+""")
+
+
+def test_help_of_secrets_generate(project: Project) -> None:
+    assert project.shown("secrets", "generate", "--help") == snapshot("""\
+exit code 0
+-- stdout
+Usage: envkit secrets generate [OPTIONS]
+
+  Make values for missing secrets, and append them to the first of env_files.
+
+  What stands there already is never changed. The file gets mode 0600, and git
+  is told to ignore it. Exit code 1: something is still wrong.
+
+Options:
+  --format [text|json]  For people, or for programs.  [default: text]
+  -h, --help            Show this message and exit.
+-- stderr
+""")
+
+
+def test_help_of_compose(project: Project) -> None:
+    assert project.shown("compose", "--help") == snapshot("""\
+exit code 0
+-- stdout
+Usage: envkit compose [OPTIONS] COMMAND [ARGS]...
+
+  The project's services as a file for Docker Compose.
+
+  It is made from the project's configuration file alone: versions, images,
+  settings, memory. What ENVKIT_* say is this machine's and not part of it.
+
+Options:
+  -h, --help  Show this message and exit.
+
+Commands:
+  check   Compare the compose file with what would be rendered now.
+  render  Write the compose file.
+-- stderr
+""")
+
+
+def test_help_of_compose_render(project: Project) -> None:
+    assert project.shown("compose", "render", "--help") == snapshot("""\
+exit code 0
+-- stdout
+Usage: envkit compose render [OPTIONS]
+
+  Write the compose file.
+
+  A file that envkit did not make is not overwritten.
+
+Options:
+  --output FILE|-  Where to write it, - for standard output.  [default:
+                   compose/compose.yaml of the project]
+  -h, --help       Show this message and exit.
+-- stderr
+""")
+
+
+def test_help_of_compose_check(project: Project) -> None:
+    assert project.shown("compose", "check", "--help") == snapshot("""\
+exit code 0
+-- stdout
+Usage: envkit compose check [OPTIONS]
+
+  Compare the compose file with what would be rendered now.
+
+  Exit code 0: the same. 1: it is missing or differs, and the difference is
+  shown.
+
+Options:
+  --output FILE  The file to compare.  [default: compose/compose.yaml of the
+                 project]
+  -h, --help     Show this message and exit.
+-- stderr
+""")
+
+
+def test_help_of_images(project: Project) -> None:
+    assert project.shown("images", "--help") == snapshot("""\
+exit code 0
+-- stdout
+Usage: envkit images [OPTIONS] COMMAND [ARGS]...
+
+  Images of the services, made from this machine's wheels and programs.
+
+  They have the interface of the official images of postgres, redis and
+  clickhouse, and are built without a download.
+
+Options:
+  -h, --help  Show this message and exit.
+
+Commands:
+  build  Build the images of all services, or of some.
+-- stderr
+""")
+
+
+def test_help_of_images_build(project: Project) -> None:
+    assert project.shown("images", "build", "--help") == snapshot("""\
+exit code 0
+-- stdout
+Usage: envkit images build [OPTIONS] [SERVICE]...
+
+  Build the images of all services, or of those named, and put them into the
+  engine.
+
+  The engine is the one that DOCKER_HOST or the current docker context names.
+  An image that is there with the same content stays as it is.
+
+Arguments:
+  [SERVICE]...  postgres, redis, clickhouse; all if none is named.
+
+Options:
+  --variant [plain|ready|all]  plain: as the official image; ready (tag NAME-
+                               ready): as much of the first start as possible
+                               is done beforehand; all: both.  [default: all]
+  --force                      Build again what is there with the same
+                               content.
+  --format [text|json]         For people, or for programs.  [default: text]
+  -h, --help                   Show this message and exit.
+-- stderr
+""")
+
+
+def _commands(group: click.Group, above: str = "") -> Iterator[str]:
+    for name, command in group.commands.items():
+        yield f"{above}{name}"
+        if isinstance(command, click.Group):
+            yield from _commands(command, f"{above}{name} ")
+
+
+def test_help_of_every_command_is_looked_at() -> None:
+    for name in _commands(cli):
+        assert f"test_help_of_{name.replace(' ', '_')}" in globals()
+
+
 def test_no_help_text_is_cut_short(project: Project) -> None:
     assert "..." not in re.sub(r"\[ARGS\]\.\.\.", "", project.envkit("--help").stdout)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", cli.commands)
 def test_help_needs_no_configuration(project: Project, command: str) -> None:
     project.write("envkit.toml", "broken = [")
     assert project.envkit(command, "-h").returncode == 0

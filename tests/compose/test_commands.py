@@ -11,27 +11,6 @@ if TYPE_CHECKING:
     from tests.conftest import Project
 
 
-def test_help(project: Project) -> None:
-    assert project.shown("compose", "--help") == snapshot("""\
-exit code 0
--- stdout
-Usage: envkit compose [OPTIONS] COMMAND [ARGS]...
-
-  The project's services as a file for Docker Compose.
-
-  It is made from the project's configuration file alone: versions, images,
-  settings, memory. What ENVKIT_* say is this machine's and not part of it.
-
-Options:
-  -h, --help  Show this message and exit.
-
-Commands:
-  check   Compare the compose file with what would be rendered now.
-  render  Write the compose file.
--- stderr
-""")
-
-
 def test_render_writes_what_check_expects(project: Project) -> None:
     assert project.shown("compose", "render") == snapshot("""\
 exit code 0
