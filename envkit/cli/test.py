@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import click
 
@@ -101,7 +101,7 @@ def test(
     chosen = in_order(loaded.categories, categories)
     report = _writable(junit) if junit else None
     with (
-        _Holding(loaded),
+        _Holding(loaded) as holding,
         tempfile.TemporaryDirectory(prefix="envkit-test-") as scratch,
         Stops() as stops,
     ):
@@ -118,7 +118,7 @@ def test(
         def announce(category: Category) -> None:
             _announce(category, how, json=output == "json")
 
-        results = run_categories(loaded, chosen, how, stops, announce)
+        results = run_categories(loaded, chosen, how, stops, announce, holding.has_ended)
         allowed = [one.name for one in chosen if one.allow_empty]
         code = exit_code(results, categories or [one.name for one in chosen], allowed)
         if stops.number:
@@ -136,15 +136,27 @@ class _Holding:
     """
 
     def __init__(self, loaded: Config) -> None:
+        self._loaded = loaded
+        self._client = self._connected()
+
+    def _connected(self) -> Client | None:
         from envkit.errors import EnvkitError
         from envkit.keeper.client import connect
 
-        self._client: Client | None = None
         with suppress(EnvkitError):
-            self._client = connect(loaded.root, loaded.settings)
+            return connect(self._loaded.root, self._loaded.settings)
+        return None
 
-    def __enter__(self) -> None:
-        pass
+    def __enter__(self) -> Self:
+        return self
+
+    def has_ended(self) -> bool:
+        """Whether the keeper has; then another one is held from now on."""
+        if self._client is None or not self._client.is_gone:
+            return False
+        self._client.close()
+        self._client = self._connected()
+        return True
 
     def __exit__(self, *_: object) -> None:
         if self._client is not None:
