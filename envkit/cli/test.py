@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 import click
 
+from envkit.cli.cut import CutCommand, handed_on
 from envkit.cli.shared import (
     add_to_summary,
     configured,
@@ -21,7 +22,6 @@ from envkit.cli.shared import (
     print_json,
     say,
     say_left,
-    show_usage_error,
     styled,
     terminal_width,
     wants_colour,
@@ -36,30 +36,10 @@ if TYPE_CHECKING:
 
 __all__ = ["test"]
 
-_PYTEST_ARGS = "envkit.pytest_args"
-
-
-class _TestCommand(click.Command):
-    """``envkit test [CATEGORY…] -- PYTEST ARGUMENTS…``: what follows ``--`` is pytest's."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if "--" in args:
-            cut = args.index("--")
-            ctx.meta[_PYTEST_ARGS] = tuple(args[cut + 1 :])
-            args = args[:cut]
-        try:
-            return super().parse_args(ctx, args)
-        except click.UsageError as error:
-            if ctx.resilient_parsing:
-                raise
-            show_usage_error(error)
-            if _PYTEST_ARGS not in ctx.meta:
-                say("Is this pytest's own? Put -- before it.", err=True)
-            sys.exit(error.exit_code)
-
 
 @click.command(
-    cls=_TestCommand,
+    cls=CutCommand,
+    misplaced="Is this pytest's own? Put -- before it.",
     options_metavar="[CATEGORY]... [OPTIONS] [-- PYTEST ARGUMENTS...]",
     short_help="Run categories of tests in order, each gated by the doctor.",
 )
@@ -106,7 +86,7 @@ def test(
         Stops() as stops,
     ):
         how = How(
-            pytest_args=ctx.meta.get(_PYTEST_ARGS, ()),
+            pytest_args=handed_on(ctx),
             scratch=Path(scratch),
             require_tests=require_tests,
             keep_going=keep_going,
