@@ -14,11 +14,13 @@ from envkit.categories.child import Ended
 from envkit.categories.result import Outcome, Result
 from envkit.declared import Category
 from envkit.doctor.model import Facts, Finding, Report, Symptom
+from envkit.doctor.symptoms import of_envkit
 from envkit.doctor.triage import findings_of
+from envkit.errors import KeeperLost
 from envkit.model import ServiceName
 from envkit.redact import one_line
 
-__all__ = ["blocked_by_needs", "first_error", "judge", "kept_back", "not_run"]
+__all__ = ["blocked_by_needs", "first_error", "judge", "kept_back", "not_run", "without_keeper"]
 
 # https://docs.pytest.org/en/stable/reference/exit-codes.html
 _OK, _FAILED, _INTERRUPTED, _INTERNAL, _USAGE, _NOTHING = range(6)
@@ -238,6 +240,18 @@ def _said_by(finding: Finding | None) -> dict[str, object]:
     if finding is None:
         return {"cause": "the services that the tests need cannot be had"}
     return {"cause": finding.title, "finding": finding, "command": _next(finding)}
+
+
+def without_keeper(result: Result) -> Result:
+    """The result of a category during which the keeper ended: that is why, if anything failed."""
+    error = KeeperLost("the process that keeps the servers went away")
+    finding = _finding([of_envkit(error)], Facts())
+    assert finding is not None
+    if result.is_fine:
+        what = f"{finding.title} [{finding.slug}]"
+        return structs.replace(result, cause="; ".join(filter(None, (what, result.cause))))
+    again = f"envkit test {shlex.quote(result.name)}"
+    return structs.replace(result, finding=finding, command=again)
 
 
 # -- what is not run ------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from envkit.categories.account import read_account
 from envkit.categories.child import Stops, run_child
-from envkit.categories.judging import blocked_by_needs, judge, kept_back, not_run
+from envkit.categories.judging import blocked_by_needs, judge, kept_back, not_run, without_keeper
 from envkit.categories.result import Result
 from envkit.config import Config
 from envkit.declared import Category
@@ -57,6 +57,7 @@ def run_categories(
     how: How,
     stops: Stops,
     on_begin: Callable[[Category], None],
+    keeper_ended: Callable[[], bool],
 ) -> list[Result]:
     """Run them in the order in which they are.
 
@@ -66,6 +67,7 @@ def run_categories(
         how: What was asked for.
         stops: What ends all of it early.
         on_begin: Called before pytest is started.
+        keeper_ended: Whether the keeper has ended since it was asked last.
     """
     results: dict[str, Result] = {}
     for category in chosen:
@@ -75,6 +77,8 @@ def run_categories(
         if result is None and not stops.number:
             on_begin(category)
             result = _run(config, category, how, stops)
+            if keeper_ended() and not stops.number:
+                result = without_keeper(result)
         results[category.name] = result or not_run(category, _interrupted(stops))
     return list(results.values())
 

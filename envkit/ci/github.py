@@ -12,7 +12,7 @@ from typing import Final
 from envkit.ci.job import REPORT, Container, Job, look
 from envkit.ci.pins import ACTIONS, RUNNER, WHEELS
 from envkit.ci.postgres import apt_lines
-from envkit.ci.text import block, mapping, scalar
+from envkit.ci.text import block, lists, mapping, scalar
 
 __all__ = ["render"]
 
@@ -28,6 +28,7 @@ concurrency:
   group: ${{ github.workflow }}-${{ github.ref }}
   cancel-in-progress: true
 """
+_AXES: Final = ("python", "postgres")
 _MATRIX_POSTGRES: Final = "${{ matrix.postgres }}"
 _MATRIX_PYTHON: Final = "${{ matrix.python }}"
 
@@ -41,12 +42,8 @@ def render(job: Job) -> str:
 
 
 def _strategy(job: Job) -> str:
-    axes = {
-        "python": job.pythons if len(job.pythons) > 1 else (),
-        "postgres": job.postgres if job.separately else (),
-    }
-    lines = [f"    {name}: {json.dumps(values)}\n" for name, values in axes.items() if values]
-    return f"strategy:\n  fail-fast: false\n  matrix:\n{''.join(lines)}" if lines else ""
+    axes = job.axes(*_AXES)
+    return f"strategy:\n  fail-fast: false\n  matrix:\n{lists(axes, 2)}" if axes else ""
 
 
 def _environment(job: Job) -> str:
@@ -110,18 +107,11 @@ def _steps(job: Job) -> Iterator[str]:
         f"test ! -d ~/.local/state/envkit/logs || cp -r ~/.local/state/envkit/logs {REPORT}/",
         condition="failure()",
     )
-    name = "-".join(("envkit-report", *(f"${{{{ matrix.{axis} }}}}" for axis in _axes(job))))
+    name = "-".join(("envkit-report", *(f"${{{{ matrix.{axis} }}}}" for axis in job.axes(*_AXES))))
     yield (
         f"- if: failure()\n  {_use('upload-artifact')}  with:\n    name: {name}\n"
         f"    path: {REPORT}/\n    if-no-files-found: ignore\n    retention-days: 7\n"
     )
-
-
-def _axes(job: Job) -> Iterator[str]:
-    if len(job.pythons) > 1:
-        yield "python"
-    if job.separately:
-        yield "postgres"
 
 
 def _cache(job: Job, python: str) -> str:

@@ -11,7 +11,7 @@ from typing import Final
 from envkit.ci.job import JUNIT, REPORT, Container, Job, look
 from envkit.ci.pins import WHEELS
 from envkit.ci.postgres import apt_lines
-from envkit.ci.text import block, items, mapping, scalar
+from envkit.ci.text import block, items, lists, mapping, scalar
 
 __all__ = ["render"]
 
@@ -41,14 +41,8 @@ def _secrets(job: Job) -> str:
 
 
 def _matrix(job: Job) -> str:
-    axes = {
-        "PYTHON": job.pythons if len(job.pythons) > 1 else (),
-        "ENVKIT_POSTGRES_VERSION": job.postgres if job.separately else (),
-    }
-    lines = [f"{name}: {json.dumps(values)}\n" for name, values in axes.items() if values]
-    if not lines:
-        return ""
-    return f"parallel:\n  matrix:\n    - {block(''.join(lines), 3).lstrip()}"
+    axes = job.axes("PYTHON", "ENVKIT_POSTGRES_VERSION")
+    return f"parallel:\n  matrix:\n    - {lists(axes, 3).lstrip()}" if axes else ""
 
 
 def _services(job: Job) -> str:

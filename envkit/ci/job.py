@@ -84,6 +84,17 @@ class Job(Struct, frozen=True, kw_only=True):
     def backend(self) -> str:
         return "embedded" if self.kind == "own" else "attach"
 
+    def axes(self, python: str, postgres: str) -> dict[str, tuple[str, ...]]:
+        """What it runs once for each of; empty if it runs once.
+
+        Args:
+            python: What the CI's matrix calls the versions of Python.
+            postgres: The same of Postgres.
+        """
+        found = {python: self.pythons if len(self.pythons) > 1 else ()}
+        found |= {postgres: self.postgres if self.separately else ()}
+        return {name: versions for name, versions in found.items() if versions}
+
     def urls(self, host: str = "") -> dict[str, str]:
         """The variables that say where the containers are; without a host under their names."""
         return {

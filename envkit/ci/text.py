@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from textwrap import indent
 
 import yaml
 
-__all__ = ["block", "items", "mapping", "scalar"]
+__all__ = ["block", "items", "lists", "mapping", "scalar"]
 
 
 def scalar(text: str) -> str:
@@ -34,6 +34,11 @@ def block(text: str, depth: int) -> str:
 
 def mapping(pairs: Mapping[str, str], depth: int = 0) -> str:
     return block("".join(f"{name}: {scalar(text)}\n" for name, text in pairs.items()), depth)
+
+
+def lists(pairs: Mapping[str, Sequence[str]], depth: int = 0) -> str:
+    """Names with a list in one line each; strings all of them, as versions are no numbers."""
+    return block("".join(f"{name}: {json.dumps(texts)}\n" for name, texts in pairs.items()), depth)
 
 
 def items(texts: Iterable[str], depth: int = 0) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from envkit.cli.arguments import Argument, Command
+from envkit.cli.cut import CutCommand, handed_on
 from envkit.cli.shared import (
     SERVICE_NAMES,
     WHICH_SERVICES,
@@ -18,7 +18,6 @@ from envkit.cli.shared import (
     say,
     say_left,
     services_argument,
-    show_usage_error,
 )
 
 if TYPE_CHECKING:
@@ -29,25 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["run", "up"]
 
 _RUN_FAILED = 125
-
-
-class _RunCommand(Command):
-    """``envkit run [SERVICE…] -- COMMAND…``: what follows ``--`` is not ours to read."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if "--" in args:
-            cut = args.index("--")
-            ctx.meta["envkit.command"] = args[cut + 1 :]
-            args = args[:cut]
-        try:
-            return super().parse_args(ctx, args)
-        except click.UsageError as error:
-            if ctx.resilient_parsing:
-                raise
-            show_usage_error(error)
-            if "envkit.command" not in ctx.meta:
-                say("Is this your command's own? Put -- before the command.", err=True)
-            sys.exit(_RUN_FAILED)
 
 
 @click.command(cls=Command, short_help="Start services and keep them up until `envkit down`.")
@@ -66,7 +46,9 @@ def up(services: tuple[str, ...], backend: str | None) -> None:
 
 
 @click.command(
-    cls=_RunCommand,
+    cls=CutCommand,
+    misplaced="Is this your command's own? Put -- before the command.",
+    usage_code=_RUN_FAILED,
     options_metavar="[SERVICE]... [OPTIONS] -- COMMAND...",
     short_help="Run one command with fresh services in its environment.",
 )
@@ -101,7 +83,7 @@ def run(ctx: click.Context, services: tuple[str, ...], backend: str | None, temp
     from envkit.templates import Templates
     from envkit.variables import misleading
 
-    command: list[str] = ctx.meta.get("envkit.command", [])
+    command = handed_on(ctx)
     if not command:
         raise _no_command(services)
     loaded = configured(services, backend)

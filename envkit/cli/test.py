@@ -8,11 +8,12 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import click
 
-from envkit.cli.arguments import Argument, Command
+from envkit.cli.arguments import Argument
+from envkit.cli.cut import CutCommand, handed_on
 from envkit.cli.shared import (
     add_to_summary,
     configured,
@@ -22,7 +23,6 @@ from envkit.cli.shared import (
     print_json,
     say,
     say_left,
-    show_usage_error,
     styled,
     terminal_width,
     wants_colour,
@@ -37,30 +37,10 @@ if TYPE_CHECKING:
 
 __all__ = ["test"]
 
-_PYTEST_ARGS = "envkit.pytest_args"
-
-
-class _TestCommand(Command):
-    """``envkit test [CATEGORY…] -- PYTEST ARGUMENTS…``: what follows ``--`` is pytest's."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if "--" in args:
-            cut = args.index("--")
-            ctx.meta[_PYTEST_ARGS] = tuple(args[cut + 1 :])
-            args = args[:cut]
-        try:
-            return super().parse_args(ctx, args)
-        except click.UsageError as error:
-            if ctx.resilient_parsing:
-                raise
-            show_usage_error(error)
-            if _PYTEST_ARGS not in ctx.meta:
-                say("Is this pytest's own? Put -- before it.", err=True)
-            sys.exit(error.exit_code)
-
 
 @click.command(
-    cls=_TestCommand,
+    cls=CutCommand,
+    misplaced="Is this pytest's own? Put -- before it.",
     options_metavar="[CATEGORY]... [OPTIONS] [-- PYTEST ARGUMENTS...]",
     short_help="Run categories of tests in order, each gated by the doctor.",
 )
@@ -117,12 +97,12 @@ def test(
     chosen = in_order(loaded.categories, categories)
     report = _writable(junit) if junit else None
     with (
-        _Holding(loaded),
+        _Holding(loaded) as holding,
         tempfile.TemporaryDirectory(prefix="envkit-test-") as scratch,
         Stops() as stops,
     ):
         how = How(
-            pytest_args=ctx.meta.get(_PYTEST_ARGS, ()),
+            pytest_args=handed_on(ctx),
             scratch=Path(scratch),
             require_tests=require_tests,
             keep_going=keep_going,
@@ -134,7 +114,7 @@ def test(
         def announce(category: Category) -> None:
             _announce(category, how, json=output == "json")
 
-        results = run_categories(loaded, chosen, how, stops, announce)
+        results = run_categories(loaded, chosen, how, stops, announce, holding.has_ended)
         allowed = [one.name for one in chosen if one.allow_empty]
         code = exit_code(results, categories or [one.name for one in chosen], allowed)
         if stops.number:
@@ -152,15 +132,27 @@ class _Holding:
     """
 
     def __init__(self, loaded: Config) -> None:
+        self._loaded = loaded
+        self._client = self._connected()
+
+    def _connected(self) -> Client | None:
         from envkit.errors import EnvkitError
         from envkit.keeper.client import connect
 
-        self._client: Client | None = None
         with suppress(EnvkitError):
-            self._client = connect(loaded.root, loaded.settings)
+            return connect(self._loaded.root, self._loaded.settings)
+        return None
 
-    def __enter__(self) -> None:
-        pass
+    def __enter__(self) -> Self:
+        return self
+
+    def has_ended(self) -> bool:
+        """Whether the keeper has; then another one is held from now on."""
+        if self._client is None or not self._client.is_gone:
+            return False
+        self._client.close()
+        self._client = self._connected()
+        return True
 
     def __exit__(self, *_: object) -> None:
         if self._client is not None:

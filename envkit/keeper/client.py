@@ -84,6 +84,16 @@ class Client:
         """Whether it cannot be used any more."""
         return bool(self._why_closed)
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether the keeper has ended, as far as can be seen without asking it anything."""
+        try:
+            return not self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
     # -- what it can ask ----------------------------------------------------------------------
 
     def start(

@@ -128,3 +128,57 @@ def test_second_signal_does_not_wait_for_a_teardown(project: Project) -> None:
 
     assert code == 128 + signal.SIGTERM
     assert all(gone(pid) for pid in pids)
+
+
+KILLS = """
+import os, signal
+from pathlib import Path
+
+from envkit.keeper.client import running
+from envkit.processes import start_time
+
+def test_unharmed(): pass
+
+def test_it(real_redis):
+    for keeper in running(Path.cwd()):
+        os.kill(keeper.pid, signal.SIGKILL)
+        while start_time(keeper.pid) is not None: pass
+    {then}
+"""
+
+
+@pytest.mark.parametrize(
+    ("then", "outcome"),
+    [("assert real_redis.client().ping()", "failed"), ("os._exit(0)", "did not run to its end")],
+)
+def test_death_of_the_keeper_is_said_of_what_failed_by_it(
+    project: Project, leftovers: Leftovers, then: str, outcome: str
+) -> None:
+    declare(project, one="", two='after = ["one"]', three="")
+    project.write("tests/one/test_it.py", KILLS.format(then=then))
+    project.write("tests/two/test_it.py", "def test_it(): pass\n")
+    project.write("tests/three/test_it.py", "def test_it(real_redis): real_redis.client().ping()\n")
+
+    done = project.envkit("test", "--", "--tb=no", "--no-summary", ENVKIT_BACKEND="embedded")
+
+    first = done.stdout.partition("\n✗ ")[2].partition("\n")[0]
+    assert first == (
+        f"one {outcome}: the process that keeps the servers went away [envkit.keeper.lost]"
+        " (so two did not run) → envkit test one"
+    )
+    assert done.stdout.count("[envkit.keeper.lost]") == 1
+    assert "✓ three  passed" in done.stdout  # with a keeper of its own
+    assert done.returncode == 1  # two is blocked in any case
+    assert leftovers.wait_until_none() == []
+
+
+def test_death_of_the_keeper_that_harmed_no_test_is_no_failure(
+    project: Project, leftovers: Leftovers
+) -> None:
+    declare(project, one="")
+    project.write("tests/one/test_it.py", KILLS.format(then="pass"))
+    done = project.envkit("test", ENVKIT_BACKEND="embedded")
+    assert done.returncode == 0
+    summary = " ".join(done.stdout.partition("\n✓ ")[2].split())
+    assert "the process that keeps the servers went away [envkit.keeper.lost]" in summary
+    assert leftovers.wait_until_none() == []
