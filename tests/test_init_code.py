@@ -368,6 +368,12 @@ def test_manage_py_in_a_directory_is_found_if_it_is_the_only_one(tmp_path: Path)
     assert "postgres" not in tomllib.loads(propose(tmp_path).table)["tool"]["envkit"]
 
 
+@pytest.mark.parametrize("directory", ["my site", "a'b", 'a"b', "$(x)"])
+def test_manage_py_whose_path_needs_quotes_is_passed_over(tmp_path: Path, directory: str) -> None:
+    files = {f"{directory}/manage.py": MANAGE, f"{directory}/settings.py": SETTINGS}
+    assert "postgres" not in proposed(tmp_path, files)
+
+
 def test_django_beside_alembic_is_only_noted(tmp_path: Path) -> None:
     files = {"manage.py": MANAGE, "site/settings.py": SETTINGS, "alembic.ini": ALEMBIC}
     assert "postgres" not in proposed(tmp_path, files)

@@ -20,6 +20,8 @@ __all__ = ["Migration", "migration_of"]
 _INTO: Final = "/docker-entrypoint-initdb.d"  # https://hub.docker.com/_/postgres
 _COMPOSE: Final = ("docker-compose.yml", "docker-compose.yaml", "compose.yml", "compose.yaml")
 _LARGEST: Final = 1_000_000  # bytes
+# A path that needs no quotes, neither in a command nor in TOML.
+_PLAIN: Final = r"[\w./-]+"
 # In Alembic's env.py: a URL that is not the one of its alembic.ini.
 _OWN_URL: Final = re.compile(
     r"environ|getenv|set_main_option|set_section_option|create_(?:async_)?engine\("
@@ -96,7 +98,7 @@ def _alembic(root: Path, file: Path, notes: list[str]) -> Migration | None:
         place = f"{package.replace('.', '/')}/{below}"
     place = re.sub(r"^\./|/$", "", place)
     script = root / place / "env.py"
-    if not place or not script.is_file():
+    if not re.fullmatch(_PLAIN, place) or not script.is_file():
         notes.append(
             "alembic.ini: postgres.migrate is left out, because no env.py is where it says"
             " (script_location)"
@@ -106,17 +108,15 @@ def _alembic(root: Path, file: Path, notes: list[str]) -> Migration | None:
     scheme = re.match(r"(\w+)(?:\+\w+)?:", ini.get("alembic", "sqlalchemy.url", fallback=""))
     written = _WRITTEN_URL.search(code) and "environ" not in code and "getenv" not in code
     if written or (scheme and scheme[1] in known.SCHEMES and not _OWN_URL.search(code)):
-        names = (
-            f"{place}/env.py names a database"
-            if written
-            else (
+        what = f"{place}/env.py names a database"
+        if not written:
+            what = (
                 f"alembic.ini names a database (sqlalchemy.url), and {place}/env.py reads no other"
             )
-        )
         notes.append(
-            f"{names}:"
-            " postgres.migrate is left out, because it would migrate that one; have env.py read the"
-            ' environment, and add migrate = "alembic upgrade head" to the table of postgres'
+            f"{what}: postgres.migrate is left out, because it would migrate that one; have env.py"
+            ' read the environment, and add migrate = "alembic upgrade head" to the table of'
+            " postgres"
         )
         return None
     keys = [("migrate", '"alembic upgrade head"', f"alembic.ini, with {place}/env.py")]
@@ -138,14 +138,19 @@ def _missed(root: Path, directories: Sequence[str]) -> list[str]:
     return [
         f"{one}/**"
         for one in directories
-        if any(path not in usual for path in (root / one).rglob("*.py"))
+        if re.fullmatch(_PLAIN, one)
+        and any(path not in usual for path in (root / one).rglob("*.py"))
     ]
 
 
 def _manage(root: Path) -> Path | None:
     """Django's ``manage.py``, in the project or in one of its directories."""
     for candidates in ([root / "manage.py"], sorted(root.glob("[!.]*/manage.py"))):
-        found = [path for path in candidates if path.is_file() and "django" in _read(path)]
+        found = [
+            path
+            for path in candidates
+            if re.fullmatch(_PLAIN, path.relative_to(root).as_posix()) and "django" in _read(path)
+        ]
         if found:
             return found[0] if len(found) == 1 else None
     return None

@@ -64,7 +64,10 @@ SETTINGS = st.builds(
     data_dir=st.just("") | st.from_regex(r"/[a-z \"'#=\]]{1,20}", fullmatch=True),
     env=st.dictionaries(
         st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,10}", fullmatch=True),
-        st.sampled_from([f"{s}.{f}" for s in SERVICES for f in ("url", "port", "database")]),
+        st.sampled_from(
+            [f"{s}.{f}" for s in SERVICES for f in ("url", "port", "database")]
+            + ["postgres.url as postgresql+asyncpg", "clickhouse.url as clickhousedb+connect"]
+        ),
         max_size=3,
     ),
     export_env=st.booleans(),
