@@ -89,8 +89,8 @@ FOREIGN: Final[dict[str, dict[str, str]]] = {
 
 #: Between envkit's own processes, and for nobody else to set.
 INTERNAL: Final[dict[str, str]] = {
-    "ENVKIT_COLLECTING_FD": "From the doctor to a pytest that collects for it: where to write.",
-    "ENVKIT_COLLECTING_LIFELINE": "The same: what ends that pytest with the doctor.",
+    "_ENVKIT_COLLECTING_FD": "From the doctor to a pytest that collects for it: where to write.",
+    "_ENVKIT_COLLECTING_LIFELINE": "The same: what ends that pytest with the doctor.",
     "_ENVKIT_CATEGORY": "From `envkit test` to its pytest: which category it is.",
     "_ENVKIT_CATEGORY_LIFELINE": "The same: what ends that pytest with `envkit test`.",
 }

@@ -23,9 +23,9 @@ from envkit.selection import PLUGIN
 __all__ = ["LIFELINE", "VARIABLE"]
 
 #: Environment variable with the number of the file descriptor to write to.
-VARIABLE: Final = "ENVKIT_COLLECTING_FD"
+VARIABLE: Final = "_ENVKIT_COLLECTING_FD"
 #: Environment variable with the file descriptor that comes to its end when the doctor does.
-LIFELINE: Final = "ENVKIT_COLLECTING_LIFELINE"
+LIFELINE: Final = "_ENVKIT_COLLECTING_LIFELINE"
 pytest_plugins = [PLUGIN]
 
 # Together they fit into a pipe that nobody reads before the child has ended (64 KiB on Linux).

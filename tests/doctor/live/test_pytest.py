@@ -276,6 +276,13 @@ def test_category_whose_tests_are_all_there_is_healthy(project: Project) -> None
     assert check["detail"] == "2 of 2 tests selected by -m 'not slow'"
 
 
+def test_environment_may_be_exported_where_tests_are_looked_for(project: Project) -> None:
+    project.write("envkit.toml", 'export_env = true\nservices = ["redis"]\n')
+    project.write("test_it.py", PLAIN)
+    done = project.envkit("doctor", "--", "-k", "test")
+    assert done.returncode == 0, done.stdout
+
+
 def test_category_that_may_be_empty_is_healthy(project: Project) -> None:
     project.write("envkit.toml", "[categories.some]\nallow_empty = true\n")
     project.write("test_it.py", TWO)
