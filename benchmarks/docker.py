@@ -31,7 +31,8 @@ from benchmarks.ground import Ground, Sample, Samples, facts, in_turns, p90, sin
 from envkit import services
 from envkit.engine.address import engine_address
 from envkit.engine.look import look
-from envkit.model import SERVICES, FoundImage, ServiceName
+from envkit.model import SERVICES, ServiceName
+from envkit.recipes import FoundImage
 
 _VARIANTS = ("plain", "ready")
 _CONTENDER = str(Path(__file__).with_name("contender.py"))

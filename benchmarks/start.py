@@ -36,7 +36,8 @@ from envkit.backends.accounts import account_for_server
 from envkit.backends.embedded import free_port
 from envkit.host import find_programs
 from envkit.keeper.client import connect
-from envkit.model import SERVICES, FoundProgram, ServiceName, Settings
+from envkit.model import SERVICES, ServiceName, Settings
+from envkit.recipes import FoundProgram
 from envkit.services.spec import Address, new_password
 
 _PLUGIN_PAIRS = 15  # pytest runs of 0.3 s vary by more than the few ms looked for

@@ -16,15 +16,8 @@ from msgspec import Struct
 from envkit.engine.address import EngineAddress, engine_address
 from envkit.engine.facts import EngineFacts, is_absent, nothing_at
 from envkit.errors import DockerDown
-from envkit.model import (
-    BackendChoice,
-    DockerSettings,
-    FoundProgram,
-    Image,
-    Program,
-    ServiceSettings,
-    ShellTool,
-)
+from envkit.model import BackendChoice, DockerSettings, ServiceSettings
+from envkit.recipes import FoundProgram, Image, Program, ShellTool
 
 __all__ = [
     "HostFacts",

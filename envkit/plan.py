@@ -18,14 +18,8 @@ from envkit.errors import (
 )
 from envkit.guard import why_not
 from envkit.host import HostFacts, Target
-from envkit.model import (
-    BackendName,
-    FoundImage,
-    FoundProgram,
-    ServiceName,
-    ServiceSettings,
-    Settings,
-)
+from envkit.model import BackendName, ServiceName, ServiceSettings, Settings
+from envkit.recipes import FoundImage, FoundProgram
 from envkit.versions import is_of, numbers
 
 __all__ = ["Choice", "choose"]

@@ -16,18 +16,9 @@ from envkit.errors import (
     VersionUnavailable,
 )
 from envkit.host import HostFacts, Target, image_name
-from envkit.model import (
-    BackendChoice,
-    DockerSettings,
-    FoundImage,
-    FoundProgram,
-    Image,
-    PostgresSettings,
-    Program,
-    ServiceSettings,
-    Settings,
-)
+from envkit.model import BackendChoice, DockerSettings, PostgresSettings, ServiceSettings, Settings
 from envkit.plan import Choice, choose
+from envkit.recipes import FoundImage, FoundProgram, Image, Program
 
 OFFICIAL = "postgres:18"
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from envkit.backends.site import Account, Site
 from envkit.errors import KeeperStartFailed, UidNameless
-from envkit.model import FoundProgram
 from envkit.paths import world_readable_cache
+from envkit.recipes import FoundProgram
 
 __all__ = ["account_for_server", "program_for"]
 

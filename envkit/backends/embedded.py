@@ -19,9 +19,9 @@ from envkit.backends.placeholders import fill
 from envkit.backends.server import tail_of
 from envkit.backends.site import Account, Site
 from envkit.errors import DiskFull, EnvkitError, KeeperStartFailed, PortsExhausted
-from envkit.model import FoundProgram, ProcessRecipe
 from envkit.paths import cache_dir
 from envkit.processes import end_processes, remove_directory, start_time
+from envkit.recipes import FoundProgram, ProcessRecipe
 from envkit.wait import NotAnswering
 
 __all__ = ["EmbeddedServer", "free_port", "prepare"]

@@ -16,7 +16,8 @@ from envkit.ci.pins import PYTHONS, WHEELS
 from envkit.config import Config, read_document
 from envkit.errors import UsageError
 from envkit.host import image_name
-from envkit.model import CiRecipe, ServiceName, Settings
+from envkit.model import ServiceName, Settings
+from envkit.recipes import CiRecipe
 
 __all__ = ["PROVIDERS", "Container", "Job", "Kind", "job_for", "renderer"]
 

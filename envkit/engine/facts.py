@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from envkit.engine.address import EngineAddress
 from envkit.engine.words import unreachable
-from envkit.model import FoundImage
+from envkit.recipes import FoundImage
 
 __all__ = ["EngineFacts", "is_absent", "nothing_at"]
 

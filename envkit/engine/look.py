@@ -18,7 +18,7 @@ from envkit.engine.address import EngineAddress
 from envkit.engine.facts import EngineFacts
 from envkit.engine.words import from_engine, message_of, unreachable
 from envkit.errors import DockerDown, EnvkitError
-from envkit.model import FoundImage
+from envkit.recipes import FoundImage
 
 __all__ = ["SocketConnection", "answers", "look"]
 

@@ -12,7 +12,8 @@ import yaml
 
 from envkit import services
 from envkit.host import image_name
-from envkit.model import ComposeRecipe, FoundImage, ServiceName, Settings
+from envkit.model import ServiceName, Settings
+from envkit.recipes import ComposeRecipe, FoundImage
 from envkit.services.spec import Service
 
 __all__ = ["FIRST_LINE", "render"]

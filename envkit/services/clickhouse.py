@@ -14,17 +14,16 @@ from urllib.parse import quote
 
 from msgspec import structs
 
-from envkit.model import (
+from envkit.model import Endpoint, ServiceSettings
+from envkit.recipes import (
     CiRecipe,
     ComposeRecipe,
     ContainerRecipe,
-    Endpoint,
     FoundImage,
     FoundProgram,
     Image,
     ProcessRecipe,
     Program,
-    ServiceSettings,
     ShellTool,
 )
 from envkit.services.clickhouse_copies import create, drop, seal, unseal

@@ -9,18 +9,17 @@ from urllib.parse import quote
 
 from msgspec import structs
 
-from envkit.model import (
+from envkit.model import Endpoint, ServiceSettings
+from envkit.recipes import (
     CiRecipe,
     ComposeRecipe,
     ContainerRecipe,
-    Endpoint,
     FoundImage,
     FoundProgram,
     Image,
     Pristine,
     ProcessRecipe,
     Program,
-    ServiceSettings,
     ShellTool,
 )
 from envkit.services import postgres_script

@@ -14,7 +14,8 @@ from typing import Any, Final
 
 from envkit.errors import TemplateFailed
 from envkit.host import client_program
-from envkit.model import Endpoint, ShellTool
+from envkit.model import Endpoint
+from envkit.recipes import ShellTool
 from envkit.services.handle import driver
 
 __all__ = ["apply"]

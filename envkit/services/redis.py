@@ -13,17 +13,16 @@ import sys
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from envkit.model import (
+from envkit.model import Endpoint, ServiceSettings
+from envkit.recipes import (
     CiRecipe,
     ComposeRecipe,
     ContainerRecipe,
-    Endpoint,
     FoundImage,
     FoundProgram,
     Image,
     ProcessRecipe,
     Program,
-    ServiceSettings,
     ShellTool,
 )
 from envkit.services import redis_databases, redis_seed, redis_servers

@@ -10,18 +10,16 @@ from typing import Any, Final
 
 from msgspec import Struct, field
 
-from envkit.model import (
+from envkit.model import Endpoint, ServiceName, ServiceSettings
+from envkit.recipes import (
     CiRecipe,
     ComposeRecipe,
     ContainerRecipe,
-    Endpoint,
     FoundImage,
     FoundProgram,
     Image,
     ProcessRecipe,
     Program,
-    ServiceName,
-    ServiceSettings,
     ShellTool,
 )
 

@@ -15,7 +15,8 @@ from envkit.errors import (
     EngineRefused,
 )
 from envkit.host import look_for
-from envkit.model import DockerSettings, Image, ServiceSettings
+from envkit.model import DockerSettings, ServiceSettings
+from envkit.recipes import Image
 
 
 def write_context(home: Path, name: str, host: str, *, tls: bool = False) -> None:

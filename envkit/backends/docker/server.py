@@ -34,7 +34,8 @@ from envkit.errors import (
     StartError,
     UsageError,
 )
-from envkit.model import ContainerRecipe, DockerSettings, FoundImage, ServiceSettings
+from envkit.model import DockerSettings, ServiceSettings
+from envkit.recipes import ContainerRecipe, FoundImage
 from envkit.wait import NotAnswering
 
 if TYPE_CHECKING:

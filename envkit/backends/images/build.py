@@ -23,7 +23,8 @@ from envkit.backends.images.specs import SPECS, ImageSpec
 from envkit.engine.client import connected
 from envkit.errors import DockerDiskFull, ExtraMissing, ImageFailed, UsageError
 from envkit.host import find_programs
-from envkit.model import SERVICES, FoundProgram, ServiceName
+from envkit.model import SERVICES, ServiceName
+from envkit.recipes import FoundProgram
 
 if TYPE_CHECKING:
     from docker import DockerClient

@@ -10,7 +10,8 @@ import sys
 
 from msgspec import Struct, field
 
-from envkit.model import Program, ServiceName
+from envkit.model import ServiceName
+from envkit.recipes import Program
 
 __all__ = ["SPECS", "ImageSpec", "Tree"]
 
