@@ -155,4 +155,5 @@ def _standard(config: Config, environ: Mapping[str, str]) -> Standard:
         allow=config.settings.attach.allow,
         env_file=config.env_files[0] if config.env_files else "",
         looked=", ".join(looked),
+        given=config.settings.export_env,
     )

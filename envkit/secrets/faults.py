@@ -40,6 +40,7 @@ class Standard(Struct, frozen=True, kw_only=True):
         allow: Targets that tests may use, as in ``[tool.envkit.attach]``.
         env_file: The file that people write secrets into, as it is shown; empty if there is none.
         looked: Where values are looked for, in words.
+        given: Whether tests find values made for them where there are none (``export_env``).
     """
 
     place: Place = "local"
@@ -47,6 +48,7 @@ class Standard(Struct, frozen=True, kw_only=True):
     allow: Sequence[str] = ()
     env_file: str = ".env"
     looked: str = "the environment"
+    given: bool = False
 
 
 class Fault(NamedTuple):

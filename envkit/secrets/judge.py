@@ -43,13 +43,17 @@ def _missing(secret: Secret, sources: Sources, standard: Standard) -> Verdict | 
     makes = secret.generate and standard.env_file and standard.place == "local"
     command = "envkit secrets generate" if makes else ""
     advice = _how_to_set(secret, standard)
+    given = standard.given and secret.generate and secret.is_random_text
     return Verdict(
         slug="secret.missing",
         name=secret.name,
         source=f"not in {standard.looked}",
-        observed=f"{secret.name} is not set{unread}",
+        observed=f"{secret.name} is not set{unread}"
+        + ("; tests get one that is made for them" if given else ""),
         advice=f"or {advice}" if command else advice,
         command=command,
+        # Whatever runs without pytest finds none.
+        severity="warning" if given and standard.place == "local" else "error",
     )
 
 

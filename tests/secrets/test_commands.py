@@ -222,3 +222,24 @@ def test_report_of_a_failed_test_does_not_show_a_made_secret(project: Project) -
     )
     assert done.returncode == 1
     assert "'***'" in done.stdout
+
+
+def test_secret_that_tests_get_made_for_them_is_a_warning(project: Project) -> None:
+    project.write(
+        "envkit.toml",
+        "export_env = true\nsecret_dirs = []\n[secrets]\nJWT_SECRET = { algorithm = 'HS256' }\n"
+        "AUTH_SERVICE_URL = { kind = 'url' }\n",
+    )
+    assert project.shown("secrets", "check") == snapshot("""\
+exit code 1
+-- stdout
+! JWT_SECRET is not set; tests get one that is made for them [secret.missing]
+    not in the environment, .env
+  → envkit secrets generate
+    or write JWT_SECRET=VALUE into .env, where VALUE is a key
+✗ AUTH_SERVICE_URL is not set [secret.missing]
+    not in the environment, .env
+  → write AUTH_SERVICE_URL=VALUE into .env, where VALUE is a URL
+-- stderr
+""")
+    assert project.envkit("secrets", "check", CI="true").stdout.count("✗ ") == 2
