@@ -189,7 +189,7 @@ def nothing_selected(config: pytest.Config, deselected: int) -> str:
         config: Of the run.
         deselected: Number of tests that were found and not selected.
     """
-    from envkit.doctor.collecting import expression_of
+    from envkit.pytest_selection import expression_of
     from envkit.redact import one_line, redacted
 
     expression = redacted(one_line(expression_of(config)))

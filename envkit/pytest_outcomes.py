@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import pytest
 
-from envkit.pytest_selection import has_any
+from envkit.pytest_selection import expression_of, has_any
 from envkit.selection import ORDERS, PLUGIN
 
 __all__ = ["LIFELINE"]
@@ -82,8 +82,6 @@ class _Category:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_collection_finish(self, session: pytest.Session) -> Generator[None, object, object]:
-        from envkit.doctor.collecting import expression_of
-
         self._selected = len(session.items)
         self._expression = expression_of(session.config)
         self._say_selected()

@@ -15,7 +15,7 @@ import pytest
 
 from envkit.selection import ORDERS
 
-__all__ = ["has_any"]
+__all__ = ["expression_of", "has_any"]
 
 
 class _Selection:
@@ -109,6 +109,15 @@ def has_any(config: pytest.Config) -> bool:
     """Whether anything of the category is left by the files and tests that the user named."""
     selection = config.stash.get(_SELECTION, None)
     return selection is None or not selection.is_none
+
+
+def expression_of(config: pytest.Config) -> str:
+    """What of the command line selects tests, as it is typed."""
+    option = config.option
+    parts = [f"-k {option.keyword!r}"] if option.keyword else []
+    parts += [f"-m {option.markexpr!r}"] if option.markexpr else []
+    parts += [f"--deselect {prefix}" for prefix in option.deselect or ()]
+    return " ".join(parts)
 
 
 @pytest.hookimpl(tryfirst=True)

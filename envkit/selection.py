@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from envkit.declared import Category
+if TYPE_CHECKING:  # pytest's child imports this, and has no other use for msgspec
+    from envkit.declared import Category
 
 __all__ = ["ORDERS", "PLUGIN", "arguments", "orders"]
 

@@ -172,6 +172,8 @@ def _empty(category: Category, account: Account) -> str:
     if account.counts["skipped"] or (account.skipped and not found):
         why = f": {account.skipped[0]}" if account.skipped else ""
         return f"every test was skipped{why}"
+    if account.selected is None:
+        return "pytest was asked to run no test"  # there was no session: --help, --markers
     if not found:
         where = f" in {', '.join(category.paths)}" if category.paths else ""
         return f"no test was found{where}"

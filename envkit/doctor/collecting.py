@@ -18,6 +18,7 @@ from typing import Any, Final
 import pytest
 
 from envkit.doctor.pytest_plugins import owner_of_fixture
+from envkit.pytest_selection import expression_of
 from envkit.selection import PLUGIN
 
 __all__ = ["LIFELINE", "VARIABLE"]
@@ -101,15 +102,6 @@ class _Seen:
         }
         with open(int(os.environ[VARIABLE]), "wb", closefd=False) as pipe:
             pipe.write(json.dumps(told).encode() + b"\n")
-
-
-def expression_of(config: pytest.Config) -> str:
-    """What of the command line selects tests, as it is typed."""
-    option = config.option
-    parts = [f"-k {option.keyword!r}"] if option.keyword else []
-    parts += [f"-m {option.markexpr!r}"] if option.markexpr else []
-    parts += [f"--deselect {prefix}" for prefix in option.deselect or ()]
-    return " ".join(parts)
 
 
 def _symptoms_of(error: BaseException, nodeid: str, block: int) -> list[dict[str, Any]]:

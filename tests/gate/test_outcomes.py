@@ -52,6 +52,18 @@ CASES = {
         cause="0 of 1 selected by -k 'agent'",
     ),
     "nothing": Case(code="x = 1\n", outcome="empty", cause="no test was found in tests/nothing"),
+    "markers": Case(
+        code=PASSES,
+        lines='args = ["--markers"]',
+        outcome="empty",
+        cause="pytest was asked to run no test",
+    ),
+    "planned": Case(
+        code=PASSES,
+        lines='args = ["--collect-only"]',
+        outcome="empty",
+        cause="1 of 1 selected, and pytest was asked to run none",
+    ),
     "module": Case(code=MODULE_SKIP, outcome="empty", cause="every test was skipped: no licence"),
     "skipped": Case(
         code="import pytest\n@pytest.mark.skip(reason='no licence')\ndef test_it(): pass\n",
