@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 import time
@@ -183,9 +184,23 @@ def _write(path: Path, results: Sequence[Result]) -> None:
     from envkit.categories.render.junit import render
 
     try:
-        path.write_text(render(results), encoding="utf-8")
+        _put(path, render(results))
     except OSError as error:
         say(f"{path} was not written: {error.strerror}", err=True)
+
+
+def _put(path: Path, text: str) -> None:
+    """Write a file whole, or leave what was there."""
+    if not path.is_file() or path.is_symlink() or not os.access(path.parent, os.W_OK):
+        path.write_text(text, "utf-8")  # a pipe, or nothing can be put beside it
+        return
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_text(text, "utf-8")
+        beside.chmod(path.stat().st_mode & 0o777)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def _announce(category: Category, how: How, *, json: bool) -> None:
