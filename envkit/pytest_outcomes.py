@@ -257,10 +257,13 @@ def _failure(config: pytest.Config) -> dict[str, str] | None:
 
 def _end_with_envkit_test(lifeline: int) -> None:
     """No run outlives who asked for it, not even one that is killed: it tears down, and ends."""
+    # What a script starts in the background has inherited Ctrl-C as ignored.
+    ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    gentle = signal.SIGTERM if ignored else signal.SIGINT
 
     def wait() -> None:
         os.read(lifeline, 1)
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), gentle)
         time.sleep(_GRACE_S)
         leads = os.getpgrp() == os.getpid()
         (os.killpg if leads else os.kill)(os.getpid(), signal.SIGKILL)
