@@ -218,6 +218,19 @@ def test_summary_of_a_step_is_a_table(mixed: Project, tmp_path: Path) -> None:
     assert "a&amp;b|&lt;c&gt;" in html
 
 
+def test_only_commands_look_like_commands_in_a_summary(project: Project, tmp_path: Path) -> None:
+    declare(project, unit="")
+    project.write("tests/unit/test_it.py", FAILS)
+    for arguments, expected in (
+        (["-k", "("], '→ use names with and, or, not and parentheses, in quotes: -k "agent'),
+        (["-k", "bad"], "```sh\nenvkit test unit -- --lf\n```"),
+    ):
+        file = tmp_path / "summary.md"
+        file.write_text("")
+        project.envkit("test", "--", *arguments, **LIGHT, GITHUB_STEP_SUMMARY=str(file))
+        assert expected in file.read_text().replace("\\", "")
+
+
 def test_output_of_pytest_goes_to_standard_error_beside_json(project: Project) -> None:
     declare(project, unit="")
     project.write("tests/unit/test_it.py", PASSES)
