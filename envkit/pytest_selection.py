@@ -44,6 +44,8 @@ class _Selection:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_cmdline_main(self, config: pytest.Config) -> int | None:
+        if config.option.help:
+            return None  # pytest 8 raises if it reads that twice
         if (markers := self._expression()) is not None:
             config.option.markexpr = markers
         if (places := self._narrowed()) is not None:

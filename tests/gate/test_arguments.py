@@ -196,3 +196,9 @@ def test_project_whose_warnings_are_errors_is_warned_of_nothing_of_ours(project:
     project.write("tests/one/test_it.py", "def test_it(): pass\n")
     assert results(project)["one"]["outcome"] == "passed"
     assert seen_by_the_doctor(project, "one") == (1, 0)
+
+
+@pytest.mark.parametrize("argument", ["-h", "--version", "-VV"])
+def test_questions_to_pytest_itself_run_no_test(marked: Project, argument: str) -> None:
+    found = results(marked, "api", "--", argument)["api"]
+    assert (found["outcome"], found["cause"]) == ("empty", "pytest was asked to run no test")
