@@ -99,7 +99,7 @@ def test(
     report = _writable(junit) if junit else None
     with (
         _Holding(loaded) as holding,
-        tempfile.TemporaryDirectory(prefix="envkit-test-") as scratch,
+        _scratch() as scratch,
         Stops() as stops,
     ):
         how = How(
@@ -165,6 +165,16 @@ def _usage(observed: str, hint: str) -> Exception:
     from envkit.errors import UsageError
 
     return UsageError(observed, hint=hint)
+
+
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory(prefix="envkit-test-")
+    except OSError as error:  # on a full disk no directory will do
+        raise _usage(
+            f"there is no place for temporary files: {error.strerror}",
+            "free some room, or set TMPDIR to a directory that has it",
+        ) from None
 
 
 def _writable(name: str) -> Path:

@@ -205,6 +205,21 @@ def test_report_that_cannot_be_written_leaves_the_one_before(
     assert list(tmp_path.glob("*report*")) == [report]
 
 
+def test_disk_without_any_room_is_said(project: Project) -> None:
+    declare(project, unit="")
+    program = shlex.join([sys.executable, "-m", "envkit", "test"])
+    done = subprocess.run(
+        ["sh", "-c", f"trap '' XFSZ; ulimit -f 0; {program}"],
+        cwd=project.root,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "there is no place for temporary files" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_summary_of_a_step_is_a_table(mixed: Project, tmp_path: Path) -> None:
     file = tmp_path / "summary.md"
     file.write_text("Before.\n\n")
