@@ -41,8 +41,11 @@ class _Events:
 
     def __init__(self, path: str) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        self._process = os.getpid()
 
     def write(self, what: str, **about: Any) -> None:
+        if os.getpid() != self._process:
+            return  # a test has forked, and its child goes on as if it were pytest
         line = json.dumps({"is": what, **about})
         os.write(self._file, line.encode("utf-8", "backslashreplace") + b"\n")
 
@@ -73,7 +76,7 @@ class _Category:
         result = yield
         if not has_any(config):
             self._write("elsewhere")
-            self._end(pytest.ExitCode.NO_TESTS_COLLECTED)
+        self._end()  # without a session, as with --markers
         return result
 
     @pytest.hookimpl(tryfirst=True)
@@ -172,9 +175,7 @@ class _Category:
         self._waited = max(self._waited, told["waited"])
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_sessionfinish(
-        self, session: pytest.Session, exitstatus: int
-    ) -> Generator[None, object, object]:
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
         output = getattr(session.config, "workeroutput", None)
         if output is not None:
             output[_OUTPUT] = {
@@ -188,22 +189,24 @@ class _Category:
         finally:
             if self._expression or self._deselected:
                 self._say_selected()
+            for nodeid, (outcomes, *_) in list(self._tests.items()):
+                if {"failed", "error"} & set(outcomes):  # by the death of an xdist worker
+                    self.pytest_runtest_logfinish(nodeid)
             self._write("waited", seconds=round(self._waited, 4))
             if failure := _failure(session.config):
                 self._write("no services", error=failure)
-            self._end(exitstatus)
+            self._end()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_unconfigure(self, config: pytest.Config) -> None:
         report = getattr(config.option, "xmlpath", None)
         if report:
             self._write("junit", path=str(Path(config.invocation_params.dir, report)))
-        self._end(0)  # without a session, as with --markers
 
-    def _end(self, code: int) -> None:
+    def _end(self) -> None:
         if not self._is_over:
             self._is_over = True
-            self._write("end", code=int(code))
+            self._write("end")
 
     def _write(self, what: str, **about: Any) -> None:
         if self._events is not None:
@@ -216,7 +219,8 @@ def _outcome(report: pytest.TestReport) -> str:
         return ""  # as pytest-rerunfailures has it of a test that it runs once more
     expected_to_fail = hasattr(report, "wasxfail")
     if report.failed:
-        return "failed" if report.when == "call" else "error"
+        # xdist has "???" for what a worker died of.
+        return "error" if report.when in ("setup", "teardown") else "failed"
     if report.skipped:
         return "xfailed" if expected_to_fail else "skipped"
     if report.when != "call" or type(report).__name__ == "SubtestReport":
@@ -253,10 +257,13 @@ def _failure(config: pytest.Config) -> dict[str, str] | None:
 
 def _end_with_envkit_test(lifeline: int) -> None:
     """No run outlives who asked for it, not even one that is killed: it tears down, and ends."""
+    # What a script starts in the background has inherited Ctrl-C as ignored.
+    ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    gentle = signal.SIGTERM if ignored else signal.SIGINT
 
     def wait() -> None:
         os.read(lifeline, 1)
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), gentle)
         time.sleep(_GRACE_S)
         leads = os.getpgrp() == os.getpid()
         (os.killpg if leads else os.kill)(os.getpid(), signal.SIGKILL)

@@ -2,6 +2,9 @@
 
 A user's ``-m`` narrows the category's markers, and files and tests narrow it to what of them lies
 in its paths. xdist's workers load it as well.
+
+PYTEST_DONT_REWRITE: other plugins import it before pytest does, which would warn that it comes too
+late to rewrite its assertions. There are none.
 """
 
 from __future__ import annotations
@@ -41,6 +44,8 @@ class _Selection:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_cmdline_main(self, config: pytest.Config) -> int | None:
+        if config.option.help:
+            return None  # pytest 8 raises if it reads that twice
         if (markers := self._expression()) is not None:
             config.option.markexpr = markers
         if (places := self._narrowed()) is not None:

@@ -31,9 +31,11 @@ SHORTEST: Final = 8
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 # https://www.unicode.org/reports/tr9/#Directional_Formatting_Characters, and Unicode's line ends.
 _DIRECTION = re.compile("[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-# Up to the last "@" before white space or a quote: a password may have unescaped ones in it.
+# Up to the last "@" before white space or a quote: a password may have unescaped ones in it. A word
+# may be as long as a file, and is gone through once: of the scheme only the end is looked for, and
+# one without "@" is passed over as a whole.
 _URL_PASSWORD = re.compile(
-    r"(?P<head>[a-z][a-z0-9+.-]*://[^\s:/@]*:)(?P<password>[^\s\"'<>]+)(?=@)", re.I
+    r"(?P<head>(?<=[a-z0-9+.-])://[^\s:/@]*:)(?:(?P<password>[^\s\"'<>]+)(?=@)|[^\s\"'<>]+)", re.I
 )
 _PARAMETER = re.compile(r"(?P<head>(?:^|[?&\s])(?:ssl)?pass(?:word|wd)=)[^\s&\"']+", re.I)
 # Values that everybody knows. To mask them would spoil each line that names a service.
@@ -62,7 +64,8 @@ def printable(text: str) -> str:
 
 def without_passwords(text: str) -> str:
     """The text with the passwords of URLs and of connection strings masked."""
-    return _PARAMETER.sub(rf"\g<head>{MASK}", _URL_PASSWORD.sub(rf"\g<head>{MASK}", text))
+    shown = _URL_PASSWORD.sub(lambda one: one["head"] + MASK if one["password"] else one[0], text)
+    return _PARAMETER.sub(rf"\g<head>{MASK}", shown)
 
 
 def one_line(text: str) -> str:

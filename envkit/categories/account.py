@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,7 @@ def read_account(file: Path) -> Account:
 def _events(file: Path) -> Iterator[dict[str, Any]]:
     with file.open("rb") as lines:
         for line in lines:
-            if line.endswith(b"\n"):
+            with suppress(ValueError):  # cut off, by a full disk or the end of the process
                 yield json.loads(line)
 
 

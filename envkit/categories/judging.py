@@ -78,18 +78,21 @@ def judge(
         # Nothing was run, for a reason that the doctor was not asked about before.
         finding = _without_services(account.no_services, facts, ask_about)
         return structs.replace(result, outcome="blocked", **_said_by(finding))
-    if account.uncollected and ended.code == _INTERRUPTED:
+    if account.uncollected and (
+        ended.code == _INTERRUPTED or (ended.code == _FAILED and not account.counts)  # xdist
+    ):
         return _uncollected(result, account, facts)
-    if ended.code == _FAILED or (ended.code == _INTERRUPTED and account.failed):
-        return _failed(result, account, facts)
+    if _has_failed(ended.code, account):
+        return _failed(result, account, ended.code, facts)
     if ended.code == _USAGE:
-        finding = first_error(why_usage())
-        cause = finding.title if finding else "pytest did not take its arguments (exit code 4)"
+        report = why_usage()
+        finding = first_error(report)
+        cause = finding.title if finding else _not_taken(report)
         command = _next(finding) if finding else f"envkit doctor --category {category.name}"
         return structs.replace(
             result, outcome="error", cause=cause, finding=finding, command=command
         )
-    if ended.code in (_OK, _NOTHING) and account.is_over:
+    if ended.code in (_OK, _NOTHING) and account.is_over and not account.stopped:
         if account.counts.keys() & _TESTED:
             return structs.replace(result, cause=_budget(category, ended, account))
         problem = require_tests and not category.allow_empty
@@ -102,6 +105,26 @@ def judge(
             counts_as_problem=problem,
         )
     return structs.replace(result, outcome="error", cause=_ended(ended.code, account))
+
+
+def _has_failed(code: int, account: Account) -> bool:
+    """Whether a test has, or else pytest says so at its end.
+
+    A project may change the exit code, and Python has 1 for what pytest itself breaks down with.
+    """
+    if code == _FAILED and account.is_over and not account.stopped:
+        return True
+    if code in (_OK, _FAILED, _NOTHING) and account.is_over:
+        return bool(account.counts["failed"] or account.counts["error"])
+    return code == _INTERRUPTED and bool(account.failed)
+
+
+def _not_taken(report: Report) -> str:
+    """What pytest says of its arguments, where no rule knows better."""
+    for check in report.checks:
+        if check.status == "not-checked":
+            return one_line(check.detail)
+    return "pytest did not take its arguments (exit code 4)"
 
 
 def _without_services(
@@ -127,11 +150,13 @@ def _uncollected(result: Result, account: Account, facts: Facts) -> Result:
     )
 
 
-def _failed(result: Result, account: Account, facts: Facts) -> Result:
+def _failed(result: Result, account: Account, code: int, facts: Facts) -> Result:
     troubles = [*account.uncollected, *account.failed]
     finding = _finding(_blocks(troubles), facts)
     if troubles:
         cause = f"{troubles[0].test}: {troubles[0].said}"
+        if code in (_OK, _NOTHING):
+            cause += f" (and pytest ended with exit code {code} all the same)"
     else:
         cause = "no test failed, and pytest ended with exit code 1 all the same: see what it says"
     again = f"envkit test {result.name} -- --lf" if account.failed else ""

@@ -38,9 +38,11 @@ def in_order(categories: Mapping[str, Category], names: Sequence[str]) -> list[C
     found: dict[str, Category] = {}
 
     def add(category: Category) -> None:
+        if category.name in found:
+            return  # else shared prerequisites would be walked once for each way that leads there
         for name in sorted(category.after, key=list(categories).index):
             add(categories[name])
-        found.setdefault(category.name, category)
+        found[category.name] = category
 
     wanted = names or categories
     for name, category in categories.items():

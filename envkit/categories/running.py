@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from signal import Signals
 from typing import Final
@@ -109,14 +112,16 @@ def shown_command(category: Category, pytest_args: Sequence[str]) -> str:
 
 
 def _run(config: Config, category: Category, how: How, stops: Stops) -> Result:
-    events = how.scratch / f"{category.name}.events"
+    place = Path(tempfile.mkdtemp(dir=how.scratch))
+    events, junit = place / "events", place / "junit.xml"
     events.touch()
     told = orders(category, how.pytest_args) | {
         "events": str(events),
-        "junit": str(how.scratch / f"{category.name}.xml") if how.junit else "",
+        "junit": str(junit) if how.junit else "",
     }
+    given = arguments(category, how.pytest_args)
     ended = run_child(
-        [sys.executable, "-m", "pytest", "-p", _PLUGIN, *arguments(category, how.pytest_args)],
+        [sys.executable, "-m", "pytest", "-p", _PLUGIN, *given],
         config.root,
         {**os.environ, ORDERS: json.dumps(told)},
         lifeline=_LIFELINE,
@@ -126,10 +131,17 @@ def _run(config: Config, category: Category, how: How, stops: Stops) -> Result:
     )
     if stops.number:
         return not_run(category, _interrupted(stops))
+    account = read_account(events)
+    if ended.code == 0 and not {"--version", "-V"}.isdisjoint(given):
+        account.is_over = True  # pytest answers that before it loads any plugin
+    if how.junit and account.junit:
+        with suppress(OSError):  # the next category may write where the user's --junitxml says
+            shutil.copyfile(account.junit, junit)
+        account.junit = str(junit)
     return judge(
         category,
         ended,
-        read_account(events),
+        account,
         facts_of(config),
         require_tests=how.require_tests,
         why_usage=lambda: look_at_selection(config, category.name, how.pytest_args),

@@ -6,7 +6,8 @@ Format: https://docs.github.com/actions/reference/workflows-and-actions/workflow
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from subprocess import list2cmdline
 from typing import Final
 
 from envkit.ci.job import REPORT, Container, Job, look
@@ -68,7 +69,7 @@ def _service(one: Container) -> str:
     recipe = one.recipe
     text = f"image: {scalar(one.image.replace('{version}', _MATRIX_POSTGRES))}\n"
     if recipe.command:
-        text += f"command: {scalar(' '.join(map(_word, recipe.command)))}\n"
+        text += f"command: {scalar(_command(recipe.command))}\n"
     if recipe.environment:
         text += f"env:\n{mapping(recipe.environment, 1)}"
     text += f"ports:\n  - 127.0.0.1:{recipe.port}:{recipe.port}\n"
@@ -80,9 +81,10 @@ def _service(one: Container) -> str:
     return f"  {one.service}:\n{block(text, 2)}"
 
 
-def _word(text: str) -> str:
-    # The runner splits at spaces and knows double quotes and nothing else.
-    return f'"{text}"' if " " in text or not text else text
+def _command(words: Sequence[str]) -> str:
+    # The runner leaves it to .NET, which splits as Windows does:
+    # https://learn.microsoft.com/cpp/c-language/parsing-c-command-line-arguments
+    return list2cmdline(words).replace("${{", "${{ '${{' }}")
 
 
 def _steps(job: Job) -> Iterator[str]:

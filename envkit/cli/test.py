@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 import time
@@ -98,7 +99,7 @@ def test(
     report = _writable(junit) if junit else None
     with (
         _Holding(loaded) as holding,
-        tempfile.TemporaryDirectory(prefix="envkit-test-") as scratch,
+        _scratch() as scratch,
         Stops() as stops,
     ):
         how = How(
@@ -166,6 +167,16 @@ def _usage(observed: str, hint: str) -> Exception:
     return UsageError(observed, hint=hint)
 
 
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory(prefix="envkit-test-")
+    except OSError as error:  # on a full disk no directory will do
+        raise _usage(
+            f"there is no place for temporary files: {error.strerror}",
+            "free some room, or set TMPDIR to a directory that has it",
+        ) from None
+
+
 def _writable(name: str) -> Path:
     """The file, asked before anything is run for it."""
     path = Path(name).absolute()
@@ -183,9 +194,23 @@ def _write(path: Path, results: Sequence[Result]) -> None:
     from envkit.categories.render.junit import render
 
     try:
-        path.write_text(render(results), encoding="utf-8")
+        _put(path, render(results))
     except OSError as error:
         say(f"{path} was not written: {error.strerror}", err=True)
+
+
+def _put(path: Path, text: str) -> None:
+    """Write a file whole, or leave what was there."""
+    if not path.is_file() or path.is_symlink() or not os.access(path.parent, os.W_OK):
+        path.write_text(text, "utf-8")  # a pipe, or nothing can be put beside it
+        return
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_text(text, "utf-8")
+        beside.chmod(path.stat().st_mode & 0o777)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def _announce(category: Category, how: How, *, json: bool) -> None:

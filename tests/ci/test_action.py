@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,6 +51,14 @@ def test_the_action_is_what_the_published_schema_says(action: Any) -> None:
 def test_the_action_pins_what_the_jobs_pin(action: Any) -> None:
     used = [step["uses"] for step in action["runs"]["steps"] if "uses" in step]
     assert used == [f"actions/cache@{ACTIONS['cache'][0]}"]
+
+
+def test_the_key_of_the_cache_has_no_comma_of_a_package(action: Any) -> None:
+    # Which would be refused: https://github.com/actions/cache/issues/1225
+    [cache] = [step["with"] for step in action["runs"]["steps"] if "uses" in step]
+    for key in (cache["key"], cache["restore-keys"]):
+        [package] = [part for part in re.findall(r"\$\{\{(.+?)\}\}", key) if "inputs." in part]
+        assert package.split(" && ")[0].strip() == "contains(inputs.package, ',')"
 
 
 def test_steps_after_the_action_find_the_services(action: Any, machine: Machine) -> None:

@@ -312,6 +312,19 @@ tests:
 """)
 
 
+def test_settings_reach_a_container_of_github_as_they_are(tmp_path: Path) -> None:
+    settings = """[tool.envkit.postgres.settings]
+search_path = '"$user", public'
+log_line_prefix = '%m \\ "${{ x }}" \\'
+"""
+    text = made(tmp_path, SHOP + settings, "github", "containers")
+    command = parsed(text)["jobs"]["tests"]["services"]["postgres"]["command"]
+    # How .NET reads it, after GitHub has put in what expressions give.
+    assert command.replace("${{ '${{' }}", "${{") == (
+        'postgres "-csearch_path=\\"$user\\", public" "-clog_line_prefix=%m \\ \\"${{ x }}\\" \\\\"'
+    )
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_action_is_pinned_to_a_commit(tmp_path: Path, kind: str) -> None:
     text = made(tmp_path, SHOP, "github", kind)

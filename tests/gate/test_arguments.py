@@ -174,3 +174,31 @@ def test_xdist_is_counted_like_any_run(project: Project) -> None:
     assert found["counts"] == {"passed": 1, "skipped": 2}
     found = results(project, "--", "-p", "xdist", "-n", "2", "-k", "agent")["one"]
     assert found["cause"] == "0 of 5 selected by -k 'agent'"
+
+
+def test_xdist_makes_no_other_outcomes(project: Project) -> None:
+    declare(project, collection="", crash="")
+    project.write("tests/collection/test_it.py", "import no_such_module\n")
+    project.write("tests/crash/test_it.py", "import os\ndef test_it(): os.abort()\n")
+
+    found = results(project, "--", "-p", "xdist", "-n", "1")
+
+    assert found["collection"]["outcome"] == "error"
+    assert found["collection"]["cause"].startswith("1 file could not be collected")
+    # Another worker takes over, so the run came to its end.
+    assert found["crash"]["outcome"] == "failed"
+    assert found["crash"]["counts"] == {"failed": 1}
+
+
+def test_project_whose_warnings_are_errors_is_warned_of_nothing_of_ours(project: Project) -> None:
+    declare(project, one="")
+    project.write("pytest.ini", "[pytest]\nfilterwarnings = error\n")
+    project.write("tests/one/test_it.py", "def test_it(): pass\n")
+    assert results(project)["one"]["outcome"] == "passed"
+    assert seen_by_the_doctor(project, "one") == (1, 0)
+
+
+@pytest.mark.parametrize("argument", ["-h", "--version", "-VV"])
+def test_questions_to_pytest_itself_run_no_test(marked: Project, argument: str) -> None:
+    found = results(marked, "api", "--", argument)["api"]
+    assert (found["outcome"], found["cause"]) == ("empty", "pytest was asked to run no test")

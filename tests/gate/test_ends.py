@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +17,6 @@ from envkit.processes import start_time
 from tests.gate.gated import LIGHT, declare, results
 
 if TYPE_CHECKING:
-    import subprocess
-
     from tests.conftest import Leftovers, Project
 
 SLEEPS = """
@@ -90,6 +91,27 @@ def test_kill_leaves_no_pytest(sleeping: Project, leftovers: Leftovers) -> None:
     assert leftovers.wait_until_none() == []
     os.kill(grandchild, signal.SIGKILL)
     command.communicate(timeout=LIMIT_S)
+
+
+def test_kill_ends_what_was_started_in_the_background_of_a_script(
+    sleeping: Project, leftovers: Leftovers
+) -> None:
+    program = shlex.join([sys.executable, "-m", "envkit", "test"])
+    command = subprocess.Popen(
+        ["sh", "-c", f"trap '' INT; exec {program}"],
+        cwd=sleeping.root,
+        env=os.environ | LIGHT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    pytest_pid, grandchild = begun(sleeping)
+    command.kill()
+    command.wait()
+
+    assert gone(pytest_pid)
+    assert start_time(grandchild) is not None  # nobody had to use force
+    assert leftovers.wait_until_none() == []
+    os.kill(grandchild, signal.SIGKILL)
 
 
 IGNORES = """

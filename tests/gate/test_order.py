@@ -111,3 +111,14 @@ def test_what_needs_something_is_blocked_with_keep_going_too(project: Project) -
     url = "postgresql://app@127.0.0.1:1/app_test"
     done = project.envkit("test", "--keep-going", ENVKIT_POSTGRES_URL=url, **LIGHT)
     assert done.returncode == 1
+
+
+def test_many_ways_to_the_same_prerequisite_are_no_more_work() -> None:
+    layers = {
+        f"{side}{depth}": Category(
+            name=f"{side}{depth}", after=(f"a{depth - 1}", f"b{depth - 1}") if depth else ()
+        )
+        for depth in range(60)
+        for side in "ab"
+    }
+    assert len(in_order(layers, ["a59"])) == 2 * 59 + 1

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec import Struct
 
+from envkit.categories.account import read_account
 from tests.conftest import Project
 from tests.gate.gated import LIGHT, PASSES, declare, results, said
 
@@ -114,6 +116,51 @@ CASES = {
         outcome="error",
         cause="pytest stopped: RuntimeError: a plugin's own fault",
     ),
+    "forgiven": Case(
+        code=f"{PASSES}def test_two(): assert 1 == 2\n",
+        lines='args = ["-p", "forgiving_plugin"]',
+        outcome="failed",
+        cause="tests/forgiven/test_it.py::test_two: assert 1 == 2 "
+        "(and pytest ended with exit code 0 all the same)",
+        counts={"passed": 1, "failed": 1},
+    ),
+    "forks": Case(
+        code=f"{PASSES}def test_two():\n    import os\n    if not os.fork():\n"
+        "        raise SystemExit(1)\n    os.wait()\n",
+        outcome="passed",
+        cause="",
+        counts={"passed": 2},
+    ),
+    "quits": Case(
+        code=f"{PASSES}import pytest\ndef test_two(): pytest.exit('enough', returncode=0)\n",
+        outcome="error",
+        cause="pytest stopped: enough",
+        counts={"passed": 1},
+    ),
+    "breaks": Case(
+        code="import os\nos._exit(1)\n",
+        outcome="error",
+        cause="pytest's process ended with exit code 1 before its run was over, "
+        "before its tests were collected",
+    ),
+    "version": Case(
+        code=PASSES,
+        lines='args = ["--version"]',
+        outcome="empty",
+        cause="pytest was asked to run no test",
+    ),
+    "versions": Case(
+        code=PASSES,
+        lines='args = ["-VV"]',
+        outcome="empty",
+        cause="pytest was asked to run no test",
+    ),
+    "refused": Case(
+        code=PASSES,
+        lines='args = ["-c", "no-such.ini"]',
+        outcome="error",
+        cause="no-such.ini' not found. Check your '-c/--config-file' option.",
+    ),
     "slow": Case(
         code=PASSES,
         lines='budget = "1ms"',
@@ -134,6 +181,9 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, dict[str,
     project.write(
         "broken_plugin.py",
         'def pytest_collection_finish():\n    raise RuntimeError("a plugin\'s own fault")\n',
+    )
+    project.write(
+        "forgiving_plugin.py", "def pytest_sessionfinish(session): session.exitstatus = 0\n"
     )
     found = results(project)
     project.envkit("down")
@@ -157,6 +207,19 @@ def test_collection_error_carries_what_the_doctor_says(project: Project) -> None
     assert found["outcome"] == "error"
     assert found["finding"]["slug"] == "driver.missing"
     assert "clickhouse-driver" in found["finding"]["fix"]["command"]
+
+
+def test_lines_that_were_cut_off_are_left_out(tmp_path: Path) -> None:
+    events = tmp_path / "events"
+    begun = '{"is": "begun", "test": "a"}\n'
+    events.write_text(f'{begun}{{"is": "test", "te{begun.replace("a", "b")}{begun[:9]}')
+    assert read_account(events).running == ["a"]
+
+
+def test_name_may_be_longer_than_that_of_a_file(project: Project) -> None:
+    project.write("envkit.toml", f'[categories.{"n" * 300}]\npaths = ["tests"]\n')
+    project.write("tests/test_it.py", PASSES)
+    assert said(project, **LIGHT)["exit_code"] == 0
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -168,12 +169,55 @@ def test_junit_has_a_suite_for_each_category(mixed: Project) -> None:
 
 
 def test_report_that_the_user_asks_pytest_for_is_theirs(project: Project) -> None:
-    declare(project, unit="")
+    declare(project, unit="", other="")
     project.write("tests/unit/test_it.py", FAILS)
+    project.write("tests/other/test_it.py", PASSES)
     project.envkit("test", "--junit", "all.xml", "--", "--junitxml=theirs.xml", **LIGHT)
-    for name in ("all.xml", "theirs.xml"):
+    # The second category writes over what the first one has written there.
+    for name, expected in {
+        "all.xml": ["test_good", "test_bad", "test_one"],
+        "theirs.xml": ["test_one"],
+    }.items():
         names = [one.get("name") for one in ElementTree.parse(project.root / name).iter("testcase")]
-        assert names == ["test_good", "test_bad"]
+        assert names == expected
+
+
+def test_report_that_cannot_be_written_leaves_the_one_before(
+    project: Project, tmp_path: Path
+) -> None:
+    names = [f"number{number}" for number in range(40)]
+    declare(project, **dict.fromkeys(names, 'needs = ["redis"]'))
+    report = tmp_path / "report.xml"
+    report.write_text("before")
+    program = shlex.join([sys.executable, "-m", "envkit", "test", "--junit", str(report)])
+
+    done = subprocess.run(
+        ["sh", "-c", f"trap '' XFSZ; ulimit -f 8; {program}"],  # 4 KiB, in POSIX's units
+        cwd=project.root,
+        env=os.environ | {"ENVKIT_REDIS_URL": "redis://127.0.0.1:1/0"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert f"{report} was not written: File too large" in done.stderr
+    assert report.read_text() == "before"
+    assert list(tmp_path.glob("*report*")) == [report]
+
+
+def test_disk_without_any_room_is_said(project: Project) -> None:
+    declare(project, unit="")
+    program = shlex.join([sys.executable, "-m", "envkit", "test"])
+    done = subprocess.run(
+        ["sh", "-c", f"trap '' XFSZ; ulimit -f 0; {program}"],
+        cwd=project.root,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "there is no place for temporary files" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_summary_of_a_step_is_a_table(mixed: Project, tmp_path: Path) -> None:
@@ -187,6 +231,19 @@ def test_summary_of_a_step_is_a_table(mixed: Project, tmp_path: Path) -> None:
     assert html.count("<tr>") == 4
     assert "<td>integration</td>\n<td>blocked</td>" in html
     assert "a&amp;b|&lt;c&gt;" in html
+
+
+def test_only_commands_look_like_commands_in_a_summary(project: Project, tmp_path: Path) -> None:
+    declare(project, unit="")
+    project.write("tests/unit/test_it.py", FAILS)
+    for arguments, expected in (
+        (["-k", "("], '→ use names with and, or, not and parentheses, in quotes: -k "agent'),
+        (["-k", "bad"], "```sh\nenvkit test unit -- --lf\n```"),
+    ):
+        file = tmp_path / "summary.md"
+        file.write_text("")
+        project.envkit("test", "--", *arguments, **LIGHT, GITHUB_STEP_SUMMARY=str(file))
+        assert expected in file.read_text().replace("\\", "")
 
 
 def test_output_of_pytest_goes_to_standard_error_beside_json(project: Project) -> None:

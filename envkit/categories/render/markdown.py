@@ -31,9 +31,12 @@ def render(results: Sequence[Result], code: int) -> str:
     """
     sign = {0: "✅", 3: "❔", 5: "⏭️"}.get(code, "❌")
     parts = [f"## {sign} envkit test: {verdict(results)}"]
-    for _, what, command in headlines(results):
+    for result, what, command in headlines(results):
         parts.append(plain(what))
-        if command:
+        # Where no command helps, it is words.
+        if result.finding is not None and result.command == result.finding.fix.text:
+            parts.append(f"→ {plain(command)}")
+        elif command:
             parts.append(fenced(command, "sh"))
     rows = ["| | Category | Outcome | Tests | Time | |", "|---|---|---|---|---|---|"]
     for one in results:
