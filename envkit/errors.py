@@ -361,6 +361,12 @@ class TemplateShared(UseError, slug="envkit.template.shared"):
     exit_code = 3
 
 
+class TemplateUntouched(UseError, slug="envkit.template.untouched"):
+    """What prepares a template ended well, and the template is as empty as it was."""
+
+    exit_code = 3
+
+
 class TemplateTimeout(UseError, slug="envkit.template.timeout"):
     """What prepares a template took longer than it may."""
 

@@ -119,7 +119,9 @@ class Templates:
 
     def _ensure(self, client: Client, want: Want) -> None:
         name, source = self._source(want)
-        work = Groundwork(extensions=source.extensions, roles=source.roles)
+        work = Groundwork(
+            extensions=source.extensions, roles=source.roles, migrated=bool(source.migrate)
+        )
         where = client.prepare(want, name=name, run=self._run, work=work)
         if where is None:
             return
