@@ -292,9 +292,9 @@ def test_revisions_that_are_not_watched_anyway_are_named(tmp_path: Path) -> None
         (
             f"{ALEMBIC}sqlalchemy.url = postgresql://me:hunter22@db.prod/app\n",
             "engine_from_config(config.get_section('alembic'))  # not os.environ\n",
-            "alembic.ini names a database (sqlalchemy.url), and migrations/env.py reads no other",
+            "alembic.ini names a database (sqlalchemy.url), and migrations/env.py does not always",
         ),
-        (ALEMBIC, "create_engine('postgresql://db.prod/app')\n", "env.py names a database"),
+        (ALEMBIC, "create_engine('postgresql://db.prod/app')\n", "env.py, line 1 has the URL"),
         ("[alembic]\n", ENV_PY, "no env.py is where it says"),
         ("nonsense", ENV_PY, "no env.py is where it says"),
     ],
@@ -312,7 +312,172 @@ def test_alembic_in_a_project_that_reads_no_variable_is_only_noted(tmp_path: Pat
     code = "config.set_main_option('sqlalchemy.url', app.settings.url)\n"
     files = {"alembic.ini": ALEMBIC, "migrations/env.py": code}
     assert "postgres" not in proposed(tmp_path, files)
-    assert "no Python file reads a variable that leads to Postgres" in noted(tmp_path)
+    assert (
+        "nothing that migrations/env.py imports reads a variable that leads to Postgres"
+        in noted(tmp_path)
+    )
+
+
+TARGET = "from app.db import URL\nconfig.set_main_option('sqlalchemy.url', URL)\n"
+WRITTEN = f"{ALEMBIC}sqlalchemy.url = postgresql://me:hunter22@db.prod/app\n"
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "import os\nURL = os.environ['DATABASE_URL']",
+        "import os\nURL = os.environ.get('DATABASE_URL', 'postgresql://db.prod/app')",
+        "import os\nURL = os.environ.get('DATABASE_URL') or 'postgresql://db.prod/app'",
+        "import os\nos.environ.setdefault('DATABASE_URL', 'postgresql://db.prod/app')\n"
+        "URL = os.environ['DATABASE_URL']",
+        "import os\nURL = os.environ['DATABASE_URL'].replace('postgresql://', 'postgresql+x://')",
+        'import os\nURL = f\'postgresql://u:p@{os.environ["DB_HOST"]}/{os.environ["DB_NAME"]}\'',
+        "import os\nURL = 'postgresql://%s/%s' % (os.environ['DB_HOST'], os.environ['DB_NAME'])",
+        "from ..settings import settings\nURL = settings.database_url",
+        "import app.settings\nURL = app.settings.settings.database_url",
+        "from dotenv import load_dotenv\nload_dotenv()\nfrom app.settings import *",
+        "from dotenv import load_dotenv\nload_dotenv(override=False)\nfrom app.settings import *",
+        "import redis\nfrom app import settings\nx = redis.Redis(host='localhost', username='x')",
+        '"""Such as postgresql://db.prod/app."""\nfrom app.settings import *',
+    ],
+)
+def test_alembic_whose_url_comes_from_the_environment_is_proposed(
+    tmp_path: Path, module: str
+) -> None:
+    settings = (
+        "class Settings(BaseSettings):\n    database_url: str = 'postgresql://db.prod/app'\n"
+        "settings = Settings()\n"
+    )
+    files = {"alembic.ini": WRITTEN, "migrations/env.py": TARGET, "app/settings.py": settings}
+    files |= {"app/__init__.py": "", "app/db/__init__.py": module}
+    assert proposed(tmp_path, files)["postgres"] == {"migrate": "alembic upgrade head"}, noted(
+        tmp_path
+    )
+
+
+@pytest.mark.parametrize(
+    ("module", "why"),
+    [
+        ("URL = 'postgresql://db.prod/app'", "app/db.py, line 1 has the URL of a database"),
+        ("URL = 'postgresql:///app?host=db.prod'", "app/db.py, line 1 has the URL"),
+        ("URL = 'host=db.prod dbname=app'", "app/db.py, line 1 names a database"),
+        (
+            "import os\nURL = f'postgresql://me:{os.environ[\"PGPASSWORD\"]}@db.prod/app'",
+            "line 2 has",
+        ),
+        ("URL = URL.create('postgresql', host='db.prod', database='app')", "line 1 names the host"),
+        ("from dotenv import load_dotenv\nload_dotenv(override=True)", "line 2 loads a .env file"),
+        ("import environ\nenviron.Env.read_env(overwrite=True)", "line 2 loads a .env file"),
+        ("from environs import env\nenv.read_env('.env', override=ON)", "line 2 loads a .env"),
+        (
+            "from dotenv import dotenv_values\nURL = dotenv_values()['DATABASE_URL']",
+            "line 2 reads a",
+        ),
+        ("import os\nos.environ['DATABASE_URL'] = secret()", "line 2 sets DATABASE_URL in the"),
+        ("import os\nos.environ.update(x)", "line 2 sets variables in the environment"),
+        (
+            "class S(BaseSettings):\n    database_url: str\n"
+            "    def settings_customise_sources(cls, **x): ...",
+            "line 3 changes what goes over the environment",
+        ),
+        ("from app.more import URL", "app/more.py, line 1 has the URL of a database"),
+        ("from .more import URL", "app/more.py, line 1 has the URL of a database"),
+        ("from . import more", "app/more.py, line 1 has the URL of a database"),
+    ],
+)
+def test_alembic_that_imports_what_may_lead_elsewhere_is_only_noted(
+    tmp_path: Path, module: str, why: str
+) -> None:
+    files = {"alembic.ini": ALEMBIC, "migrations/env.py": TARGET + READS, "app/__init__.py": ""}
+    files |= {"app/db.py": module, "app/more.py": "URL = 'postgres://me:hunter22@db.prod/app'\n"}
+    assert "postgres" not in proposed(tmp_path, files)
+    assert why in noted(tmp_path)
+    assert "hunter22" not in repr(propose(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("env_py", "why"),
+    [
+        (f"{READS}engine_from_config(config.get_section('alembic'))", "does not always take"),
+        (
+            f"{READS}if not config.get_main_option('sqlalchemy.url'):\n"
+            "    config.set_main_option('sqlalchemy.url', URL)",
+            "does not always take another",
+        ),
+        (
+            f"{READS}url = config.get_main_option('sqlalchemy.url')\ncreate_engine(url)",
+            "not always",
+        ),
+        (f"{ENV_PY}x = os.environ['MIGRATIONS_DSN']", "line 3 reads MIGRATIONS_DSN"),
+        ("config.set_main_option('sqlalchemy.url', app.url)", "nothing that migrations/env.py"),
+    ],
+)
+def test_alembic_that_may_take_another_url_is_only_noted(
+    tmp_path: Path, env_py: str, why: str
+) -> None:
+    files = {"alembic.ini": WRITTEN, "migrations/env.py": env_py, "app.py": READS}
+    assert "postgres" not in proposed(tmp_path, files)
+    assert why in noted(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "env_py",
+    [
+        ENV_PY,
+        f"{READS}def run():\n    c = config.get_section('alembic')\n    c['sqlalchemy.url'] = URL",
+        f"{READS}if context.is_offline_mode():\n    pass\nelse:\n    create_async_engine(URL)",
+        f"{READS}engine_from_config(config.get_section('alembic'), url=URL)",
+        "import os\nconfig.set_main_option('sqlalchemy.url',"
+        " os.environ.get('DATABASE_URL', config.get_main_option('sqlalchemy.url')))",
+    ],
+)
+def test_alembic_that_always_takes_another_url_is_proposed(tmp_path: Path, env_py: str) -> None:
+    files = {"alembic.ini": WRITTEN, "migrations/env.py": env_py}
+    assert "migrate" in proposed(tmp_path, files)["postgres"]
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ("DATABASES['other'] = {'ENGINE': 'x', 'HOST': 'db.prod', 'NAME': 'app'}", "line 3 names"),
+        ("H = 'db.prod'\nO = {'ENGINE': 'x', 'HOST': H, 'NAME': 'app'}", "line 4 names the host"),
+        ("O = {'ENGINE': 'x', 'OPTIONS': {'service': 'prod'}}", "line 3 names a service"),
+        ("import environ\nenviron.Env.read_env(BASE / '.env', overwrite=True)", "line 4 loads"),
+        ("from .local import *", "site/local.py, line 1 has the URL"),
+    ],
+)
+def test_django_whose_settings_may_lead_elsewhere_is_only_noted(
+    tmp_path: Path, more: str, why: str
+) -> None:
+    local = "import dj_database_url\nX = dj_database_url.parse('postgres://db.prod/app')\n"
+    local = local.replace("\n", ";", 1)
+    files = {"manage.py": MANAGE, "site/settings.py": SETTINGS + more, "site/local.py": local}
+    assert "postgres" not in proposed(tmp_path, files)
+    assert f"site/settings.py, {why}" in noted(tmp_path) or why in noted(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "O = {'ENGINE': 'x', 'HOST': 'localhost', 'NAME': os.environ['DB_NAME']}",
+        "O = {'ENGINE': 'django.db.backends.sqlite3', 'HOST': 'x', 'NAME': 'x'}",
+        "import environ\nenv = environ.Env(DATABASE_URL=(str, 'postgres://db.prod/app'))",
+        "import environ\nenviron.Env.read_env(BASE / '.env')",
+    ],
+)
+def test_django_whose_settings_lead_to_the_environments_database_is_proposed(
+    tmp_path: Path, more: str
+) -> None:
+    code = f"{SETTINGS}x = os.environ.get('DATABASE_URL')\n{more}\n"
+    assert (
+        "migrate" in proposed(tmp_path, {"manage.py": MANAGE, "site/settings.py": code})["postgres"]
+    )
+
+
+def test_settings_that_the_tests_do_not_have_do_not_matter(tmp_path: Path) -> None:
+    files = {"manage.py": MANAGE, "site/settings.py": SETTINGS, "site/__init__.py": ""}
+    files |= {"site/prod.py": "DATABASES = {'default': {'ENGINE': 'x', 'HOST': 'db.prod'}}\n"}
+    assert "migrate" in proposed(tmp_path, files)["postgres"]
 
 
 def test_django_whose_settings_read_the_environment_is_proposed(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct, structs
 
-__all__ = ["Read", "Source", "python_sources", "reads"]
+__all__ = ["Read", "Source", "last_name", "module_of", "python_sources", "reads", "text_of"]
 
 #: ``import``: while its module is imported; ``kept``: by a function whose result is cached;
 #: ``call``: by another function.
@@ -132,14 +132,21 @@ def _earliest(when: When, by: str, calls: dict[str, list[_Call]], seen: set[str]
     return min([when, *others], key=order.index)
 
 
-def _in_file(source: Source) -> _Found | None:
-    if not _WORTH_PARSING.search(source.text) and "ettings(" not in source.text:
-        return None
+def module_of(source: Source) -> ast.Module | None:
+    """A file parsed; None if this Python cannot."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the project's own escapes and comparisons
-            tree = ast.parse(source.text)
+            return ast.parse(source.text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def _in_file(source: Source) -> _Found | None:
+    if not _WORTH_PARSING.search(source.text) and "ettings(" not in source.text:
+        return None
+    tree = module_of(source)
+    if tree is None:
         return None
     reader = _Reader(source.path)
     try:
@@ -166,7 +173,7 @@ class _Reader(ast.NodeVisitor):
                 self.visit(outside)
         before = self._when
         names = {
-            _last(one.func if isinstance(one, ast.Call) else one) for one in node.decorator_list
+            last_name(one.func if isinstance(one, ast.Call) else one) for one in node.decorator_list
         }
         if before == "import":
             self._when = "kept" if names & _CACHES else "call"
@@ -203,14 +210,14 @@ class _Reader(ast.NodeVisitor):
     # -- what is read -----------------------------------------------------------------------------
 
     def visit_Subscript(self, node: ast.Subscript) -> None:
-        if _last(node.value) == "environ" and isinstance(node.ctx, ast.Load):
-            self._read(_text(node.slice), node, None)
+        if last_name(node.value) == "environ" and isinstance(node.ctx, ast.Load):
+            self._read(text_of(node.slice), node, None)
         self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> None:
-        called = _last(node.func)
-        owner = _last(node.func.value) if isinstance(node.func, ast.Attribute) else ""
-        name = _text(node.args[0]) if node.args else ""
+        called = last_name(node.func)
+        owner = last_name(node.func.value) if isinstance(node.func, ast.Attribute) else ""
+        name = text_of(node.args[0]) if node.args else ""
         if called == "getenv" or (called == "get" and owner == "environ"):
             # Without a default it is None, which is no error yet.
             self._read(name, node, _default(node, 1) or "")
@@ -223,7 +230,7 @@ class _Reader(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
-        if not self._settings.intersection(_last(base) for base in node.bases):
+        if not self._settings.intersection(last_name(base) for base in node.bases):
             self.generic_visit(node)
             return
         self._settings.add(node.name)
@@ -232,8 +239,8 @@ class _Reader(ast.NodeVisitor):
             if not isinstance(one, ast.AnnAssign) or not isinstance(one.target, ast.Name):
                 continue
             field = one.target.id
-            name, default = prefix + field, None if one.value is None else _text(one.value)
-            if isinstance(one.value, ast.Call) and _last(one.value.func) == "Field":
+            name, default = prefix + field, None if one.value is None else text_of(one.value)
+            if isinstance(one.value, ast.Call) and last_name(one.value.func) == "Field":
                 name = (
                     _keyword(one.value, "validation_alias")
                     or _keyword(one.value, "alias")
@@ -260,19 +267,19 @@ class _Reader(ast.NodeVisitor):
             self.found.reads.append((read, made_by or self._by))
 
 
-def _last(node: ast.expr) -> str:
+def last_name(node: ast.expr) -> str:
     """The last name of ``a.b.c``."""
     if isinstance(node, ast.Attribute):
         return node.attr
     return node.id if isinstance(node, ast.Name) else ""
 
 
-def _text(node: ast.expr) -> str:
+def text_of(node: ast.expr) -> str:
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
 
 
 def _keyword(node: ast.Call, name: str) -> str:
-    return next((_text(one.value) for one in node.keywords if one.arg == name), "")
+    return next((text_of(one.value) for one in node.keywords if one.arg == name), "")
 
 
 def _default(node: ast.Call, position: int) -> str | None:
@@ -283,7 +290,7 @@ def _default(node: ast.Call, position: int) -> str | None:
     given += node.args[position : position + 1]
     if not given or (isinstance(given[0], ast.Constant) and given[0].value is Ellipsis):
         return None
-    return _text(given[0])
+    return text_of(given[0])
 
 
 def _prefix(node: ast.stmt) -> str:
@@ -292,7 +299,7 @@ def _prefix(node: ast.stmt) -> str:
         ast.walk(node) if isinstance(node, ast.Assign | ast.AnnAssign | ast.ClassDef) else ()
     ):
         if isinstance(one, ast.keyword) and one.arg == "env_prefix":
-            return _text(one.value)
-        if isinstance(one, ast.Assign) and [_last(t) for t in one.targets] == ["env_prefix"]:
-            return _text(one.value)
+            return text_of(one.value)
+        if isinstance(one, ast.Assign) and [last_name(t) for t in one.targets] == ["env_prefix"]:
+            return text_of(one.value)
     return ""
