@@ -120,6 +120,19 @@ def test_when_a_variable_is_read(tmp_path: Path, code: str, when: str) -> None:
     assert [(one.name, one.when) for one in read(tmp_path, code)] == [("X", when)]
 
 
+def test_settings_of_a_class_in_another_file_are_known(tmp_path: Path) -> None:
+    files = {
+        "a/app.py": "class Mine(base.CommonSettings):\n    db_url: str\n",
+        "b/base.py": "class CommonSettings(pydantic.BaseSettings):\n    x: str\n",
+    }
+    found = reads(list(python_sources(made(tmp_path, files))))
+    assert {one.name for one in found} == {"DB_URL", "X"}
+
+
+def test_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    assert [one.name for one in read(tmp_path, f"\ufeff{READS}")] == ["DATABASE_URL"]
+
+
 @pytest.mark.parametrize(
     "code",
     [
@@ -382,6 +395,9 @@ def test_alembic_whose_url_comes_from_the_environment_is_proposed(
         ),
         ("from app.more import URL", "app/more.py, line 1 has the URL of a database"),
         ("from .more import URL", "app/more.py, line 1 has the URL of a database"),
+        ("print 'x'", "app/db.py cannot be parsed"),
+        (f"x = {'+'.join('1' * 9000)}", "app/db.py cannot be parsed"),
+        ("\ufefffrom app.more import URL", "app/more.py, line 1 has the URL of a database"),
         ("from . import more", "app/more.py, line 1 has the URL of a database"),
     ],
 )
@@ -393,6 +409,15 @@ def test_alembic_that_imports_what_may_lead_elsewhere_is_only_noted(
     assert "postgres" not in proposed(tmp_path, files)
     assert why in noted(tmp_path)
     assert "hunter22" not in repr(propose(tmp_path))
+
+
+def test_migrations_of_a_project_that_is_too_large_to_look_at_are_only_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("envkit.init.sources._MOST_FILES", 2)
+    files = {"alembic.ini": ALEMBIC, "app.py": READS, "migrations/env.py": ENV_PY}
+    assert "postgres" not in proposed(tmp_path, files)
+    assert "too many Python files to look at all of them" in noted(tmp_path)
 
 
 @pytest.mark.parametrize(

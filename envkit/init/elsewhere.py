@@ -95,10 +95,14 @@ def danger(sources: Sequence[Source], led: Sequence[Read]) -> str:
     names = {one.name for one in led}
     for source in sources:
         tree = module_of(source)
-        if tree is None:
-            continue
         usual = {one.default for one in led if one.path == source.path}
-        for line, what in sorted(_Dangers(names, usual, tree).found):
+        try:
+            found = [] if tree is None else _Dangers(names, usual, tree).found
+        except RecursionError:
+            tree = None
+        if tree is None:
+            return f"{source.path} cannot be parsed"
+        for line, what in sorted(found):
             return f"{source.path}, line {line} {what}"
     return ""
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 from envkit.config import Document
 from envkit.init import known
 from envkit.init.elsewhere import danger, named, reached, sets_url
-from envkit.init.sources import Read, Source
+from envkit.init.sources import Read, Source, are_all
 from envkit.templates.sources import usual_files
 
 __all__ = ["Migration", "migration_of"]
@@ -78,6 +78,8 @@ class _Code:
 
     def doubt(self, starts: Sequence[Source], what: str) -> str:
         """Why a command that imports these may not go to envkit's Postgres; empty if it does."""
+        if not are_all(self.sources):
+            return "there are too many Python files to look at all of them"
         files = reached(starts, self.sources)
         paths = {one.path for one in files}
         led = [one for one in self._read if one.name in self._ours and one.path in paths]

@@ -11,13 +11,22 @@ import ast
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct, structs
 
-__all__ = ["Read", "Source", "last_name", "module_of", "python_sources", "reads", "text_of"]
+__all__ = [
+    "Read",
+    "Source",
+    "are_all",
+    "last_name",
+    "module_of",
+    "python_sources",
+    "reads",
+    "text_of",
+]
 
 #: ``import``: while its module is imported; ``kept``: by a function whose result is cached;
 #: ``call``: by another function.
@@ -26,10 +35,13 @@ When: TypeAlias = Literal["import", "kept", "call"]
 _NOT_SOURCE: Final = frozenset(
     ("build", "dist", "env", "node_modules", "site-packages", "venv", "__pycache__")
 )
-_MOST_FILES: Final = 2000
+_MOST_FILES: Final = 10_000
 _LARGEST: Final = 1_000_000  # bytes
+_MOST_BYTES: Final = 100_000_000
+# Characters. Of the files that speak of the environment, which are few; it takes seconds.
+_MOST_PARSED: Final = 3_000_000
 _WORTH_PARSING: Final = re.compile(
-    r"environ|getenv|BaseSettings|decouple|starlette\.config|dj_data"
+    r"environ|getenv|BaseSettings|decouple|starlette\.config|dj_data|ettings[,()]"
 )
 # Modules that read the environment by a function, as people call it; each form of a call counts.
 _READERS: Final = {"environ": "env", "environs": "env", "decouple": "config", "starlette": "config"}
@@ -81,8 +93,11 @@ class _Found(Struct, kw_only=True):
 
 
 def python_sources(root: Path) -> Iterator[Source]:
-    """The project's Python files, of which there may be too many to look at all."""
-    left = _MOST_FILES
+    """The project's Python files, of which there may be too many to look at all.
+
+    See `are_all`.
+    """
+    files_left, left = _MOST_FILES, _MOST_BYTES
     for directory, below, files in os.walk(root):
         below[:] = sorted(
             name
@@ -94,22 +109,29 @@ def python_sources(root: Path) -> Iterator[Source]:
         for name in sorted(files):
             if not name.endswith(".py"):
                 continue
-            if not left:
+            if not files_left or left <= 0:
                 return
-            left -= 1
+            files_left -= 1
             path = Path(directory, name)
             try:
                 if not path.is_file() or path.stat().st_size > _LARGEST:
                     continue
-                text = path.read_bytes().decode(errors="replace")
+                left -= path.stat().st_size
+                text = path.read_bytes().decode("utf-8", "replace").removeprefix("\ufeff")
             except OSError:
                 continue  # evidence only
             yield Source(path=path.relative_to(root).as_posix(), text=text)
 
 
+def are_all(sources: Sequence[Source]) -> bool:
+    """Whether `python_sources` has not stopped before its end."""
+    return len(sources) < _MOST_FILES and sum(len(one.text) for one in sources) < _MOST_BYTES // 2
+
+
 def reads(sources: list[Source]) -> list[Read]:
     """What is read from the environment, in the order of the files."""
-    found = [one for source in sources if (one := _in_file(source))]
+    settings = _settings_classes(sources)
+    found = [one for source in _worth(sources) if (one := _in_file(source, settings))]
     calls: dict[str, list[_Call]] = {}
     for one in found:
         for call in one.calls:
@@ -142,13 +164,32 @@ def module_of(source: Source) -> ast.Module | None:
         return None
 
 
-def _in_file(source: Source) -> _Found | None:
-    if not _WORTH_PARSING.search(source.text) and "ettings(" not in source.text:
-        return None
+def _worth(sources: list[Source]) -> Iterator[Source]:
+    left = _MOST_PARSED
+    for source in sources:
+        if _WORTH_PARSING.search(source.text) and len(source.text) <= left:
+            left -= len(source.text)
+            yield source
+
+
+def _settings_classes(sources: list[Source]) -> set[str]:
+    """``BaseSettings`` of pydantic, and what is made from it in whatever file."""
+    bases: dict[str, list[str]] = {}
+    for source in sources:
+        if "ettings" in source.text:
+            for name, listed in re.findall(r"(?m)^class (\w+)\(([^()]*)\)", source.text):
+                bases[name] = [one.strip().rpartition(".")[2] for one in listed.split(",")]
+    found = {"BaseSettings"}
+    while more := {name for name, of in bases.items() if found.intersection(of)} - found:
+        found |= more
+    return found
+
+
+def _in_file(source: Source, settings: set[str]) -> _Found | None:
     tree = module_of(source)
     if tree is None:
         return None
-    reader = _Reader(source.path)
+    reader = _Reader(source.path, settings)
     try:
         reader.visit(tree)
     except RecursionError:
@@ -157,13 +198,13 @@ def _in_file(source: Source) -> _Found | None:
 
 
 class _Reader(ast.NodeVisitor):
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, settings: set[str]) -> None:
         self.found = _Found(reads=[], calls=[])
         self._path = path
         self._functions: list[str] = []
         self._when: When = "import"
         self._calls: set[str] = set()  # of modules in _READERS that are imported
-        self._settings = {"BaseSettings"}  # and the classes made from it
+        self._settings = {*settings}  # and the classes of this file that are made from them
 
     # -- where we are -----------------------------------------------------------------------------
 
