@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import stat
 import tempfile
 import tomllib
@@ -401,6 +402,23 @@ def test_an_inline_tool_table_is_refused_and_left_alone(tmp_path: Path) -> None:
     with pytest.raises(ConfigInvalid, match=r"pyproject\.toml:2: the file cannot take") as caught:
         write(propose(tmp_path))
     assert "services =" in caught.value.hint
+    assert listing(tmp_path) == before
+
+
+@pytest.mark.parametrize("before", [{}, {"pyproject.toml": b"# 4567\n"}], ids=["new", "there"])
+def test_nothing_is_lost_and_nothing_left_where_the_disk_is_full(
+    tmp_path: Path, before: dict[str, bytes]
+) -> None:
+    for name, content in before.items():
+        (tmp_path / name).write_bytes(content)
+    proposal = propose(tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, limits[1]))  # bytes of a file
+    try:
+        with pytest.raises(ConfigInvalid, match="cannot be written: "):
+            write(proposal)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert listing(tmp_path) == before
 
 
