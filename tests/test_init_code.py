@@ -373,6 +373,7 @@ def test_alembic_whose_url_comes_from_the_environment_is_proposed(
     [
         ("URL = 'postgresql://db.prod/app'", "app/db.py, line 1 has the URL of a database"),
         ("URL = 'postgresql:///app?host=db.prod'", "app/db.py, line 1 has the URL"),
+        ("URL = 'sqlite:///dev.db'", "app/db.py, line 1 has the URL of a file of SQLite"),
         ("URL = 'host=db.prod dbname=app'", "app/db.py, line 1 names a database"),
         (
             "import os\nURL = f'postgresql://me:{os.environ[\"PGPASSWORD\"]}@db.prod/app'",
@@ -468,6 +469,8 @@ def test_alembic_that_always_takes_another_url_is_proposed(tmp_path: Path, env_p
         ("H = 'db.prod'\nO = {'ENGINE': 'x', 'HOST': H, 'NAME': 'app'}", "line 4 names the host"),
         ("O = {'ENGINE': 'x', 'OPTIONS': {'service': 'prod'}}", "line 3 names a service"),
         ("import environ\nenviron.Env.read_env(BASE / '.env', overwrite=True)", "line 4 loads"),
+        ("D = {'default': {'ENGINE': 'x.sqlite3', 'NAME': 'dev'}}", "line 3 has SQLite as"),
+        ("D = {'default': {'ENGINE': get('E', 'sqlite3')}}", "line 3 has SQLite as the default"),
         ("from .local import *", "site/local.py, line 1 has the URL"),
     ],
 )
@@ -486,6 +489,7 @@ def test_django_whose_settings_may_lead_elsewhere_is_only_noted(
     [
         "O = {'ENGINE': 'x', 'HOST': 'localhost', 'NAME': os.environ['DB_NAME']}",
         "O = {'ENGINE': 'django.db.backends.sqlite3', 'HOST': 'x', 'NAME': 'x'}",
+        "if 'DB_NAME' not in os.environ: D = {'default': {'ENGINE': 'sqlite3'}}",
         "import environ\nenv = environ.Env(DATABASE_URL=(str, 'postgres://db.prod/app'))",
         "import environ\nenviron.Env.read_env(BASE / '.env')",
     ],

@@ -17,6 +17,7 @@ __all__ = ["danger", "named", "reached", "sets_url"]
 
 _URL: Final = re.compile(r"(?:postgres(?:ql)?|postgis|pgsql|mysql|mariadb)(?:\+\w+)?://(.*)", re.S)
 _KEYWORDS: Final = re.compile(r"\bhost\s*=\s*[^\s{%]")
+_FILE_URL: Final = re.compile(r"sqlite(?:\+\w+)?:///+[^:{%\s]")  # not one that is in memory
 _URL_KEYS: Final = ("sqlalchemy.url", "url")  # of the .ini, the latter after its prefix
 _HOLE: Final = "{}"
 # In calls that take a host: that they are about a database.
@@ -172,6 +173,7 @@ class _Dangers(ast.NodeVisitor):
         self.found: list[tuple[int, str]] = []
         self._names = names
         self._usual = usual
+        self._chosen = False  # by a variable that envkit sets
         self._constants = {
             target.id: node.value
             for node in tree.body
@@ -207,6 +209,8 @@ class _Dangers(ast.NodeVisitor):
             written = bool(host) and not re.match(r"[{%$<]", host)
             if written or query:
                 self._add(node, "has the URL of a database")
+        elif _FILE_URL.match(text):
+            self._add(node, "has the URL of a file of SQLite")
         elif "dbname" in text and _KEYWORDS.search(text):
             self._add(node, "names a database")
 
@@ -259,13 +263,30 @@ class _Dangers(ast.NodeVisitor):
             for key, value in zip(node.keys, node.values, strict=True)
             if key is not None
         }
-        if "ENGINE" in given and "sqlite" not in self._text(given["ENGINE"]):
+        if "sqlite" in self._engine(given.get("default")) and not self._chosen:
+            self._add(node, "has SQLite as the default database")
+        if "ENGINE" in given and "sqlite" not in self._engine(node):
             named = "NAME" not in given or self._text(given["NAME"])
             if named and self._text(given.get("HOST")):
                 self._add(given["HOST"], "names the host of a database")
         if "service" in given and self._text(given["service"]):
             self._add(given["service"], "names a service of pg_service.conf")
         self.generic_visit(node)
+
+    def visit_If(self, node: ast.If) -> None:
+        before = self._chosen
+        self._chosen = before or self._reads(node.test)
+        self.generic_visit(node)
+        self._chosen = before
+
+    def _engine(self, node: ast.expr | None) -> str:
+        """Of an entry in DATABASES, whatever may be in it."""
+        if not isinstance(node, ast.Dict):
+            return ""
+        for key, value in zip(node.keys, node.values, strict=True):
+            if key is not None and text_of(key) == "ENGINE":
+                return ast.unparse(value) + self._text(value)
+        return ""
 
     def _add(self, node: ast.expr | ast.stmt, what: str) -> None:
         self.found.append((node.lineno, what))
