@@ -262,7 +262,7 @@ def seal(address: Address, namespace: Namespace) -> PostgresSealed:
         # Being there once makes the file of cached catalogs, which copies inherit: their first
         # connection is as fast as any other.
         contents = renewal.contents_of(inside)
-        check_touched(inside, before["untouched"], sealed.settings)
+        check_touched(inside, before["untouched"])
     with admin(address) as connection:
         end_sessions(connection, name, _GONE_S)
         # Not its owner's any more: who has a copy has that one's rights.

@@ -253,7 +253,7 @@ def seal(address: Address, namespace: Namespace) -> PostgresSealed:
             )
         sealed = inspected(connection, namespace, tuple(before["roles"]))
         with connected(address, dbname=name) as inside:
-            check_touched(inside, before["untouched"], sealed.settings)
+            check_touched(inside, before["untouched"])
         if found.own_roles and found.inherits:
             # Not its owner's any more: who has a copy has that one's rights.
             connection.execute(f'ALTER DATABASE "{name}" OWNER TO CURRENT_USER')
