@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import resource
 import stat
+import subprocess
+import sys
 import tempfile
 import tomllib
 from pathlib import Path
@@ -18,6 +20,9 @@ from hypothesis import strategies as st
 from envkit.config import load
 from envkit.errors import ConfigInvalid, UsageError
 from envkit.init import Proposal, propose, write
+
+#: Root, too, may not do everything then.
+MORTAL = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") * (os.geteuid() == 0)
 
 
 def project(root: Path, **files: str) -> Path:
@@ -420,6 +425,30 @@ def test_nothing_is_lost_and_nothing_left_where_the_disk_is_full(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert listing(tmp_path) == before
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o444])
+def test_a_directory_that_may_not_be_entered_is_passed_over(tmp_path: Path, mode: int) -> None:
+    """Such as the data of a database that runs in a container, as another user."""
+    project(tmp_path, pyproject__toml='[project]\ndependencies = ["psycopg"]')
+    mounts = "./data:/docker-entrypoint-initdb.d"
+    (tmp_path / "compose.yml").write_text(f"image: postgres:17\nvolumes: ['{mounts}']\n")
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in ("x.py", "manage.py", "x.sql"):
+        (data / name).write_text("import django")
+    data.chmod(mode)
+    try:
+        done = subprocess.run(
+            [*MORTAL, sys.executable, "-m", "envkit", "init", "--yes"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+    finally:
+        data.chmod(0o755)
+    assert done.returncode == 0, done.stderr
+    assert 'services = ["postgres"]' in (tmp_path / "pyproject.toml").read_text()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everything")

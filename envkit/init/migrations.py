@@ -261,12 +261,8 @@ def _schema(root: Path, notes: list[str]) -> Migration | None:
         if not mounts:
             continue
         files = [one.rstrip("/") for one in mounts]
-        globs = [f"{one}/*.sql" if (root / one).is_dir() else one for one in files]
-        plain = all(
-            (path.is_file() and path.suffix == ".sql")
-            or (path.is_dir() and {one.suffix for one in path.iterdir()} == {".sql"})
-            for path in (root / one for one in files)
-        )
+        globs = [one if Path(one).suffix == ".sql" else f"{one}/*.sql" for one in files]
+        plain = all(_is_sql(root / one) for one in files)
         # ClickHouse's image has a directory of that name, too.
         if plain and "clickhouse" not in text and ".." not in "".join(files):
             listed = ", ".join(f'"{one}"' for one in sorted(globs))
@@ -284,6 +280,16 @@ def _schema(root: Path, notes: list[str]) -> Migration | None:
             )
             break
     return None
+
+
+def _is_sql(path: Path) -> bool:
+    """Whether it is a file of SQL, or a directory with nothing else in it."""
+    try:
+        if path.is_dir():
+            return path.suffix != ".sql" and {one.suffix for one in path.iterdir()} == {".sql"}
+        return path.is_file() and path.suffix == ".sql"
+    except OSError:
+        return False  # it may not be looked at
 
 
 def _read(path: Path) -> str:

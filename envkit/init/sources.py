@@ -17,6 +17,8 @@ from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct, structs
 
+from envkit.templates.sources import is_virtual_environment
+
 __all__ = [
     "Read",
     "Source",
@@ -104,7 +106,7 @@ def python_sources(root: Path) -> Iterator[Source]:
             for name in below
             if name not in _NOT_SOURCE
             and not name.startswith(".")
-            and not Path(directory, name, "pyvenv.cfg").exists()
+            and not is_virtual_environment(Path(directory, name))
         )
         for name in sorted(files):
             if not name.endswith(".py"):

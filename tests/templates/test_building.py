@@ -221,6 +221,24 @@ def test_command_of_which_no_file_is_known_runs_for_each_run(project: Project) -
     assert lines(project.root / "count") == 2
 
 
+def test_directory_that_may_not_be_entered_is_not_looked_into(project: Project) -> None:
+    configured(project, f"migrate = '{SOMETHING}'")
+    project.write("migrations/1.sql", "")
+    project.write("data/x.sql", "")
+    closed = project.root / "data"
+    closed.chmod(0)
+    mortal = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") * (os.geteuid() == 0)
+    code = "from envkit.config import *; from envkit.templates import Templates; import pathlib;"
+    code += "print(Templates(load(pathlib.Path.cwd())).wants(['postgres']))"
+    try:
+        done = subprocess.run(
+            [*mortal, sys.executable, "-c", code], cwd=project.root, capture_output=True, text=True
+        )
+    finally:
+        closed.chmod(0o755)
+    assert done.returncode == 0, done.stderr
+
+
 def test_old_templates_of_one_name_are_removed(project: Project) -> None:
     _counting(project)
     assert project.envkit("up").returncode == 0
