@@ -47,6 +47,7 @@
         ├── TemplateFailed             envkit.template.failed
         ├── TemplateShared             envkit.template.shared
         ├── TemplateTimeout            envkit.template.timeout
+        ├── TemplateUntouched          envkit.template.untouched
         ├── ExtensionMissing           pg.extension.missing
         ├── SecretsUnwritable          secret.file-unwritable
         ├── DriverMissing              driver.missing
@@ -104,6 +105,7 @@ __all__ = [
     "TemplateFailed",
     "TemplateShared",
     "TemplateTimeout",
+    "TemplateUntouched",
     "TmpReadonly",
     "ToolMissing",
     "UidNameless",
