@@ -15,10 +15,13 @@ from envkit.init.sources import Read, Source, last_name, module_of, text_of
 
 __all__ = ["danger", "named", "reached", "sets_url"]
 
-_URL: Final = re.compile(r"(?:postgres(?:ql)?|postgis|pgsql|mysql|mariadb)(?:\+\w+)?://(.*)", re.S)
+_URL: Final = re.compile(
+    r"(?:postgres(?:ql)?|postgis|pgsql|mysql|mariadb)(?:\+\w+)?://(.*)", re.I | re.S
+)
 _KEYWORDS: Final = re.compile(r"\bhost\s*=\s*[^\s{%]")
 _FILE_URL: Final = re.compile(r"sqlite(?:\+\w+)?:///+[^:{%\s]")  # not one that is in memory
 _URL_KEYS: Final = ("sqlalchemy.url", "url")  # of the .ini, the latter after its prefix
+_URL_READERS: Final = ("db", "db_url", "dj_db_url", "config")
 _HOLE: Final = "{}"
 # In calls that take a host: that they are about a database.
 _OF_DATABASES: Final = frozenset(
@@ -81,6 +84,8 @@ def _imported(source: Source) -> Iterator[tuple[str, ...]]:
             if node.level:
                 base = package[: len(package) - node.level + 1] + base
             names = [(*base, one.name) for one in node.names]
+        elif isinstance(node, ast.Call) and last_name(node.func) in ("import_module", "__import__"):
+            names = [tuple(text_of(one).split(".")) for one in node.args[:1]]
         for name in names:
             # With a module, the packages that it lies in are imported.
             yield from (name[:end] for end in range(1, len(name) + 1))
@@ -131,6 +136,8 @@ def _urls(node: ast.AST) -> Iterator[ast.expr]:
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.If) and "is_offline_mode" not in ast.unparse(child.test):
             continue
+        if isinstance(child, ast.Try):
+            continue
         yield from _urls(child)
         if isinstance(child, ast.Assign):
             for target in child.targets:
@@ -143,7 +150,8 @@ def _urls(node: ast.AST) -> Iterator[ast.expr]:
         elif isinstance(child, ast.Call):
             called, texts = last_name(child.func), [text_of(one) for one in child.args]
             if called in ("set_main_option", "set_section_option"):
-                if "sqlalchemy.url" in texts[:-1]:
+                # Of its own section, which may be named by an expression.
+                if "sqlalchemy.url" in texts[:-1] and texts[0] in ("sqlalchemy.url", "alembic", ""):
                     yield child.args[-1]
             elif called in ("create_engine", "create_async_engine") and child.args:
                 yield child.args[0]
@@ -158,6 +166,16 @@ def _of_ini(value: ast.expr, assigned: dict[str, list[ast.expr]], names: Collect
     if isinstance(value, ast.Call) and value.args and text_of(value.args[0]) in names:
         return False  # a variable, and what is in the .ini only where it is not set
     return bool(re.search(r"get_main_option|get_section|file_config", ast.unparse(value)))
+
+
+def _loads_over(node: ast.Call) -> bool:
+    """Whether a call that loads a ``.env`` file lets that go over the environment, or may."""
+    for one in node.keywords:
+        if one.arg is None:
+            return True
+        if one.arg in ("override", "overwrite"):
+            return not (isinstance(one.value, ast.Constant) and not one.value.value)
+    return len(node.args) > 3  # python-dotenv's and environs' fourth
 
 
 class _Dangers(ast.NodeVisitor):
@@ -198,8 +216,33 @@ class _Dangers(ast.NodeVisitor):
             self._judge(node, node.value)
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
-        parts = (one.value if isinstance(one, ast.Constant) else _HOLE for one in node.values)
-        self._judge(node, "".join(map(str, parts)))
+        self._judge(node, self._put_together(node))
+        self.generic_visit(node)
+
+    def visit_BinOp(self, node: ast.BinOp) -> None:
+        self._judge(node, self._put_together(node))
+        self.generic_visit(node)
+
+    def _put_together(self, node: ast.expr) -> str:
+        """A text as far as it stands there, with holes for the rest."""
+        if isinstance(node, ast.FormattedValue):
+            return self._put_together(node.value)
+        if isinstance(node, ast.JoinedStr):
+            return "".join(map(self._put_together, node.values))
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+            return self._put_together(node.left) + self._put_together(node.right)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod):
+            given = node.right.elts if isinstance(node.right, ast.Tuple) else [node.right]
+            return self._filled(node.left, r"%s", given)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            if node.func.attr == "format":
+                return self._filled(node.func.value, r"\{\d*\}", node.args)
+            return _HOLE
+        return self._text(node) or _HOLE
+
+    def _filled(self, pattern: ast.expr, hole: str, given: Sequence[ast.expr]) -> str:
+        parts = map(self._put_together, given)
+        return re.sub(hole, lambda _: next(parts, _HOLE), self._text(pattern) or _HOLE)
 
     def _judge(self, node: ast.expr, text: str) -> None:
         url = _URL.match(text.strip())
@@ -219,9 +262,23 @@ class _Dangers(ast.NodeVisitor):
             self._add(node, "changes what goes over the environment")
         self.generic_visit(node)
 
-    def visit_Assign(self, node: ast.Assign) -> None:
+    def visit_AugAssign(self, node: ast.AugAssign) -> None:
+        if last_name(node.target) == "environ":
+            self._add(node, "sets variables in the environment")
+        self.generic_visit(node)
+
+    def visit_Delete(self, node: ast.Delete) -> None:
         for target in node.targets:
             if isinstance(target, ast.Subscript) and last_name(target.value) == "environ":
+                self._add(node, "sets variables in the environment")
+
+    def visit_Assign(self, node: ast.Assign) -> None:
+        for target in node.targets:
+            if not isinstance(target, ast.Subscript):
+                continue
+            if text_of(target.slice) == "HOST" and not self._reads(node.value):
+                self._add(node, "names the host of a database")
+            if last_name(target.value) == "environ":
                 name = text_of(target.slice)
                 if (not name or name in self._names) and not self._reads(node.value):
                     self._add(node, f"sets {name or 'variables'} in the environment")
@@ -231,14 +288,21 @@ class _Dangers(ast.NodeVisitor):
         called = last_name(node.func)
         owner = last_name(node.func.value) if isinstance(node.func, ast.Attribute) else ""
         given = {one.arg: one.value for one in node.keywords if one.arg}
-        over = given.get("override") or given.get("overwrite")
-        if called in ("load_dotenv", "read_env", "load_env") and over is not None:
-            if not (isinstance(over, ast.Constant) and not over.value):
+        if called in ("load_dotenv", "read_dotenv", "read_env", "load_env"):
+            if _loads_over(node):
                 self._add(node, "loads a .env file over the environment")
-        elif called == "dotenv_values":
+        elif called in ("dotenv_values", "get_key"):
             self._add(node, "reads a .env file itself, not the environment")
-        elif (owner, called) == ("environ", "update"):
+        elif (owner, called) in (("environ", "update"), ("environ", "pop"), ("os", "putenv")):
             self._add(node, "sets variables in the environment")
+        elif called in ("exec", "execfile") and not owner:
+            self._add(node, "runs a text that is not looked at")
+        elif called == "format":
+            self._judge(node, self._put_together(node))
+        elif (called == "create" and self._text(next(iter(node.args[3:4]), None))) or (
+            called in ("dict", "update") and self._text(given.get("HOST"))
+        ):
+            self._add(node, "names the host of a database")
         elif called == "Env":
             # Of django-environ: a type and a default for each variable.
             node = ast.Call(
@@ -249,6 +313,10 @@ class _Dangers(ast.NodeVisitor):
         elif (owner, called) == ("environ", "setdefault") and node.args:
             if text_of(node.args[0]) in self._names:
                 return
+        elif called[:1].isupper() and any(
+            name.upper() in self._names and not self._reads(value) for name, value in given.items()
+        ):
+            self._add(node, "gives its settings a value")
         elif self._text(given.get("host")) and _OF_DATABASES & given.keys():
             shown = f"{owner}.{called}".lower()
             if not any(one in shown for one in _OTHER) and not any(
@@ -266,9 +334,16 @@ class _Dangers(ast.NodeVisitor):
         if "sqlite" in self._engine(given.get("default")) and not self._chosen:
             self._add(node, "has SQLite as the default database")
         if "ENGINE" in given and "sqlite" not in self._engine(node):
-            named = "NAME" not in given or self._text(given["NAME"])
-            if named and self._text(given.get("HOST")):
+            host = self._meant(given.get("HOST"))
+            # Where the name is envkit's there is no such database on any other host.
+            ours = self._reads(self._meant(given.get("NAME"))) or self._reads(host)
+            if not ours and (self._text(host) or isinstance(host, ast.Call | ast.Subscript)):
                 self._add(given["HOST"], "names the host of a database")
+        default = given.get("default")
+        if isinstance(default, ast.Call) and not self._reads(default):
+            asked = [*default.args[:1], *(o.value for o in default.keywords if o.arg == "env")]
+            if last_name(default.func) in _URL_READERS and any(map(self._text, asked)):
+                self._add(node, "reads the URL of a database that envkit does not set")
         if "service" in given and self._text(given["service"]):
             self._add(given["service"], "names a service of pg_service.conf")
         self.generic_visit(node)
@@ -293,12 +368,14 @@ class _Dangers(ast.NodeVisitor):
 
     def _text(self, node: ast.expr | None) -> str:
         """A text that stands there, or that a constant of this file has."""
-        if isinstance(node, ast.Name):
-            node = self._constants.get(node.id)
+        node = self._meant(node)
         return "" if node is None or text_of(node) in self._usual else text_of(node)
 
-    def _reads(self, node: ast.expr) -> bool:
+    def _meant(self, node: ast.expr | None) -> ast.expr | None:
+        return self._constants.get(node.id, node) if isinstance(node, ast.Name) else node
+
+    def _reads(self, node: ast.expr | None) -> bool:
         """Whether a variable that envkit sets is read there."""
-        return any(
+        return node is not None and any(
             text_of(one) in self._names for one in ast.walk(node) if isinstance(one, ast.Constant)
         )

@@ -11,7 +11,6 @@ from typing import Any, Final
 from msgspec import Struct
 
 from envkit.config import Document
-from envkit.init import known
 from envkit.init.elsewhere import danger, named, reached, sets_url
 from envkit.init.sources import Read, Source, are_all
 from envkit.templates.sources import usual_files
@@ -157,8 +156,10 @@ def _alembic(root: Path, file: Path, code: _Code, notes: list[str]) -> Migration
 
 def _is_written(ini: configparser.RawConfigParser) -> bool:
     """Whether it has the URL of a database, and not a place for one."""
-    scheme = re.match(r"(\w+)(?:\+\w+)?:", ini.get("alembic", "sqlalchemy.url", fallback=""))
-    return bool(scheme and scheme[1] in known.SCHEMES)
+    url = ini.get("alembic", "sqlalchemy.url", fallback="").strip()
+    host = re.match(r"[\w+]+://(?:[^/]*@)?(?P<host>.?)", url)
+    # What `alembic init` writes is no driver; % stands for what env.py puts in.
+    return bool(host and host["host"] != "%" and not url.startswith("driver:"))
 
 
 def _missed(root: Path, directories: Sequence[str]) -> list[str]:

@@ -84,8 +84,8 @@ class Templates:
             wants: From `wants`.
 
         Raises:
-            TemplateFailed, TemplateTimeout, TemplateShared, TemplateUntouched: What prepares one did
-                not do it.
+            TemplateFailed, TemplateTimeout, TemplateShared, TemplateUntouched: What prepares one
+                did not do it.
             ExtensionMissing: The server does not have what it needs.
             UnavailableError, StartError: A server could not be had.
         """
