@@ -122,7 +122,8 @@ def lease(
         ConfigError: The project's configuration cannot be used.
         UnavailableError: No backend here can serve one of them.
         StartError: One could not be started.
-        TemplateFailed, TemplateTimeout, TemplateShared: Its template could not be made.
+        TemplateFailed, TemplateTimeout, TemplateShared, TemplateUntouched: Its template could not
+            be made.
     """
     from envkit import config
     from envkit.keeper.client import connect

@@ -47,6 +47,7 @@
         ├── TemplateFailed             envkit.template.failed
         ├── TemplateShared             envkit.template.shared
         ├── TemplateTimeout            envkit.template.timeout
+        ├── TemplateUntouched          envkit.template.untouched
         ├── ExtensionMissing           pg.extension.missing
         ├── SecretsUnwritable          secret.file-unwritable
         ├── DriverMissing              driver.missing
@@ -104,6 +105,7 @@ __all__ = [
     "TemplateFailed",
     "TemplateShared",
     "TemplateTimeout",
+    "TemplateUntouched",
     "TmpReadonly",
     "ToolMissing",
     "UidNameless",
@@ -357,6 +359,12 @@ class TemplateFailed(UseError, slug="envkit.template.failed"):
 
 class TemplateShared(UseError, slug="envkit.template.shared"):
     """What prepares a template made something that all databases of the server would share."""
+
+    exit_code = 3
+
+
+class TemplateUntouched(UseError, slug="envkit.template.untouched"):
+    """What prepares a template ended well, and the template is as empty as it was."""
 
     exit_code = 3
 

@@ -9,7 +9,14 @@ from contextlib import contextmanager
 from envkit.api import Services
 from envkit.variables import ADMIN_URLS, misleading
 
-__all__ = ["Hidden", "environment_of", "restore", "restored_environment", "shown_variables"]
+__all__ = [
+    "Hidden",
+    "environment_of",
+    "led_elsewhere",
+    "restore",
+    "restored_environment",
+    "shown_variables",
+]
 
 _PYTESTS_OWN = "PYTEST_CURRENT_TEST"
 
@@ -27,6 +34,20 @@ def environment_of(services: Services) -> Iterator[None]:
         yield
     finally:
         restore(before)
+
+
+def led_elsewhere(services: Services) -> list[str]:
+    """The variables of `environment_of` that something else has set meanwhile, for another server.
+
+    What has the lease's password still leads to it, such as a URL with another scheme.
+    """
+    passwords = {secret for name in services for secret in services[name].endpoint.secrets}
+    return [
+        name
+        for name, value in services.env.items()
+        if any(one in value for one in passwords)
+        and not any(one in os.environ.get(name, "") for one in passwords)
+    ]
 
 
 def restore(variables: dict[str, str | None]) -> None:

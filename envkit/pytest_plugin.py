@@ -164,6 +164,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Start what the selected tests need; nothing if no test needs a service."""
     if _runs_nothing(session.config.option):
         return
+    run = session.config.stash.get(_RUN, None)
+    if run is not None:
+        run.collected()
     needed: Counter[Need] = Counter()
     for item in session.items:
         needed.update(_needs(item))

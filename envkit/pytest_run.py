@@ -16,7 +16,7 @@ from envkit.api import Services
 from envkit.errors import ConfigError, EnvkitError, UnavailableError, UsageError, from_dict
 from envkit.keeper.client import Client, connect
 from envkit.model import SERVICES, ServiceName, ServiceStatus, Settings, Want, as_builtins
-from envkit.pytest_environment import Hidden, environment_of, restore
+from envkit.pytest_environment import Hidden, environment_of, led_elsewhere, restore
 from envkit.pytest_leases import Kept, OpenLeases
 from envkit.pytest_needs import Need
 from envkit.redact import conceal, conceal_later, one_line, printable, redacted
@@ -93,6 +93,7 @@ class Run:
         self._statuses: list[ServiceStatus] = []
         self._kept: list[Kept] = []
         self._leases = OpenLeases(options.envkit_keep, self._kept)
+        self._led_elsewhere: list[str] = []
         self.failure: EnvkitError | None = None
         self.unavailable: UnavailableError | None = None
         self._under_xdist = False
@@ -187,6 +188,11 @@ class Run:
         else:
             self._exported.enter_context(environment_of(services))
             self._exported_services = services
+
+    def collected(self) -> None:
+        """All conftests and test modules are imported."""
+        if self._exported_services is not None:
+            self._led_elsewhere = led_elsewhere(self._exported_services)
 
     def use_for_django(self) -> None:
         """Have Django's tests take the exported database for theirs, where its settings name it."""
@@ -303,10 +309,16 @@ class Run:
             first, *rest = _words(self.unavailable).splitlines()
             indented = [f"    {line}" for line in rest]
             return [f"envkit: tests that need real services are skipped: {first}", *indented]
-        return [
+        lines = [
             redacted(f"envkit: {one.service} is {one.product} {one.version}{_how(one)}")
             for one in self._statuses
         ]
+        if self._led_elsewhere:
+            lines.append(
+                "envkit: a conftest.py, a plugin or the application leads elsewhere than export_env"
+                f" did: {', '.join(self._led_elsewhere)}"
+            )
+        return lines
 
     def saw(self, item: pytest.Item, report: pytest.TestReport) -> None:
         """Have the report of a failure say what is known of the test's services."""
@@ -328,6 +340,7 @@ class Run:
             "unavailable": self.unavailable.as_dict() if self.unavailable else None,
             "statuses": as_builtins(self._statuses),
             "kept": self._kept,
+            "led_elsewhere": self._led_elsewhere,
         }
 
     def hear(self, account: dict[str, Any]) -> None:
@@ -341,6 +354,7 @@ class Run:
             error = from_dict(account["unavailable"])
             assert isinstance(error, UnavailableError)
             self.unavailable = error
+        self._led_elsewhere = self._led_elsewhere or account["led_elsewhere"]
         known = {one.service for one in self._statuses}
         for one in msgspec.convert(account["statuses"], list[ServiceStatus]):
             if one.service not in known:

@@ -1,4 +1,4 @@
-"""What `envkit init` reads out of a project's Python files and its migrations."""
+"""What `envkit init` reads out of a project's Python files."""
 
 from __future__ import annotations
 
@@ -12,16 +12,7 @@ from envkit.init import propose
 from envkit.init.sources import Read, python_sources, reads
 
 DRIVER = "[project]\nname = 'x'\ndependencies = ['psycopg']\n"
-MANAGE = (
-    "import os\nfrom django.core.management import execute_from_command_line\n"
-    "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'site.settings')\n"
-)
-SETTINGS = (
-    "import os\nDATABASES = {'default': {'ENGINE': 'django.db.backends.postgresql',"
-    " 'NAME': os.environ['DB_NAME']}}\n"
-)
 ALEMBIC = "[alembic]\nscript_location = %(here)s/migrations\n"
-ENV_PY = "import os\nconfig.set_main_option('sqlalchemy.url', os.environ['DATABASE_URL'])\n"
 READS = "import os\nURL = os.environ['DATABASE_URL']\n"
 
 
@@ -118,6 +109,19 @@ def test_fields_of_settings_are_variables(tmp_path: Path, body: str, names: list
 )
 def test_when_a_variable_is_read(tmp_path: Path, code: str, when: str) -> None:
     assert [(one.name, one.when) for one in read(tmp_path, code)] == [("X", when)]
+
+
+def test_settings_of_a_class_in_another_file_are_known(tmp_path: Path) -> None:
+    files = {
+        "a/app.py": "class Mine(base.CommonSettings):\n    db_url: str\n",
+        "b/base.py": "class CommonSettings(pydantic.BaseSettings):\n    x: str\n",
+    }
+    found = reads(list(python_sources(made(tmp_path, files))))
+    assert {one.name for one in found} == {"DB_URL", "X"}
+
+
+def test_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    assert [one.name for one in read(tmp_path, f"\ufeff{READS}")] == ["DATABASE_URL"]
 
 
 @pytest.mark.parametrize(
@@ -251,172 +255,3 @@ def test_secret_that_settings_cannot_do_without_is_declared(tmp_path: Path) -> N
         "c = os.environ['STRIPE_API_KEY']\n"
     )
     assert proposed(tmp_path, {"app.py": code})["secrets"] == {"SECRET_KEY": {}}
-
-
-# --- migrations
-
-
-def test_alembic_that_reads_the_environment_is_proposed(tmp_path: Path) -> None:
-    files = {"alembic.ini": ALEMBIC, "migrations/env.py": ENV_PY}
-    assert proposed(tmp_path, files)["postgres"] == {"migrate": "alembic upgrade head"}
-    assert "postgres.migrate: alembic.ini, with migrations/env.py" in propose(tmp_path).reasons
-
-
-@pytest.mark.parametrize(
-    ("location", "place"),
-    [("db/alembic", "db/alembic"), ("./m/", "m"), ("app:m", "app/m"), ("%(here)s/m", "m")],
-)
-def test_alembics_directory_may_be_written_in_every_form(
-    tmp_path: Path, location: str, place: str
-) -> None:
-    files = {"alembic.ini": f"[alembic]\nscript_location = {location}\n", f"{place}/env.py": ENV_PY}
-    assert "migrate" in proposed(tmp_path, files)["postgres"]
-
-
-def test_revisions_that_are_not_watched_anyway_are_named(tmp_path: Path) -> None:
-    files = {
-        "alembic.ini": "[alembic]\nscript_location = db\nversion_locations = %(here)s/db/all\n",
-        "db/env.py": ENV_PY,
-        "db/all/0001.py": "",
-    }
-    assert proposed(tmp_path, files)["postgres"]["watch"] == [
-        "alembic.ini",
-        "db/env.py",
-        "db/all/**",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("ini", "env_py", "why"),
-    [
-        (
-            f"{ALEMBIC}sqlalchemy.url = postgresql://me:hunter22@db.prod/app\n",
-            "engine_from_config(config.get_section('alembic'))  # not os.environ\n",
-            "alembic.ini names a database (sqlalchemy.url), and migrations/env.py reads no other",
-        ),
-        (ALEMBIC, "create_engine('postgresql://db.prod/app')\n", "env.py names a database"),
-        ("[alembic]\n", ENV_PY, "no env.py is where it says"),
-        ("nonsense", ENV_PY, "no env.py is where it says"),
-    ],
-)
-def test_alembic_that_may_go_elsewhere_is_only_noted(
-    tmp_path: Path, ini: str, env_py: str, why: str
-) -> None:
-    files = {"alembic.ini": ini, "migrations/env.py": env_py, "app.py": READS}
-    assert "postgres" not in proposed(tmp_path, files)
-    assert why in noted(tmp_path)
-    assert "hunter22" not in repr(propose(tmp_path))
-
-
-def test_alembic_in_a_project_that_reads_no_variable_is_only_noted(tmp_path: Path) -> None:
-    code = "config.set_main_option('sqlalchemy.url', app.settings.url)\n"
-    files = {"alembic.ini": ALEMBIC, "migrations/env.py": code}
-    assert "postgres" not in proposed(tmp_path, files)
-    assert "no Python file reads a variable that leads to Postgres" in noted(tmp_path)
-
-
-def test_django_whose_settings_read_the_environment_is_proposed(tmp_path: Path) -> None:
-    files = {"manage.py": MANAGE, "site/settings.py": SETTINGS}
-    assert proposed(tmp_path, files)["postgres"] == {"migrate": "python manage.py migrate"}
-
-
-def test_django_whose_settings_name_a_database_is_only_noted(tmp_path: Path) -> None:
-    settings = "DATABASES = {'default': {'HOST': 'db.prod'}}\n"
-    files = {"manage.py": MANAGE, "site/settings.py": settings, "other.py": READS}
-    assert "postgres" not in proposed(tmp_path, files)
-    assert "no file with DATABASES in it reads a variable" in noted(tmp_path)
-
-
-@pytest.mark.parametrize(
-    "files",
-    [
-        {"pytest.ini": "[pytest]\nDJANGO_SETTINGS_MODULE = site.for_tests\n"},
-        {"setup.cfg": "[tool:pytest]\nDJANGO_SETTINGS_MODULE = site.for_tests\n"},
-        {"tox.ini": "[pytest]\nDJANGO_SETTINGS_MODULE=site.for_tests\n"},
-        {
-            "pyproject.toml": f"{DRIVER}[tool.pytest.ini_options]\n"
-            "DJANGO_SETTINGS_MODULE = 'site.for_tests'\n"
-        },
-        {
-            "pytest.ini": "[pytest]\naddopts = -q --ds=site.for_tests\n"
-            "DJANGO_SETTINGS_MODULE = site.settings\n"
-        },
-        {"pyproject.toml": f"{DRIVER}[tool.pytest]\naddopts = ['-q', '--ds=site.for_tests']\n"},
-    ],
-)
-def test_migrations_have_the_settings_of_the_tests(tmp_path: Path, files: dict[str, str]) -> None:
-    files |= {"manage.py": MANAGE, "site/settings.py": SETTINGS}
-    assert proposed(tmp_path, files)["postgres"] == {
-        "migrate": "python manage.py migrate --settings=site.for_tests"
-    }
-
-
-def test_same_settings_are_not_named_again(tmp_path: Path) -> None:
-    files = {
-        "pytest.ini": "[pytest]\nDJANGO_SETTINGS_MODULE = site.settings\n",
-        "manage.py": MANAGE,
-        "site/settings.py": SETTINGS,
-    }
-    assert proposed(tmp_path, files)["postgres"] == {"migrate": "python manage.py migrate"}
-    assert "DJANGO_SETTINGS_MODULE" not in noted(tmp_path)
-
-
-def test_manage_py_in_a_directory_is_found_if_it_is_the_only_one(tmp_path: Path) -> None:
-    files = {"src/manage.py": MANAGE, "src/site/settings.py": SETTINGS}
-    assert proposed(tmp_path, files)["postgres"] == {"migrate": "python src/manage.py migrate"}
-    made(tmp_path, {"other/manage.py": MANAGE})
-    assert "postgres" not in tomllib.loads(propose(tmp_path).table)["tool"]["envkit"]
-
-
-@pytest.mark.parametrize("directory", ["my site", "a'b", 'a"b', "$(x)"])
-def test_manage_py_whose_path_needs_quotes_is_passed_over(tmp_path: Path, directory: str) -> None:
-    files = {f"{directory}/manage.py": MANAGE, f"{directory}/settings.py": SETTINGS}
-    assert "postgres" not in proposed(tmp_path, files)
-
-
-def test_django_beside_alembic_is_only_noted(tmp_path: Path) -> None:
-    files = {"manage.py": MANAGE, "site/settings.py": SETTINGS, "alembic.ini": ALEMBIC}
-    assert "postgres" not in proposed(tmp_path, files)
-    assert "alembic.ini and manage.py: postgres.migrate is left out" in noted(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("mount", "schema"),
-    [
-        ("./db/schema.sql:/docker-entrypoint-initdb.d/1.sql:ro", ["db/schema.sql"]),
-        ("./db:/docker-entrypoint-initdb.d", ["db/*.sql"]),
-        ("db/:/docker-entrypoint-initdb.d/", ["db/*.sql"]),
-    ],
-)
-def test_what_the_compose_file_runs_is_the_schema(
-    tmp_path: Path, mount: str, schema: list[str]
-) -> None:
-    compose = f"services:\n  db:\n    image: postgres:17\n    volumes:\n      - {mount}\n"
-    files = {"compose.yml": compose, "db/schema.sql": ""}
-    assert proposed(tmp_path, files)["postgres"] == {"schema": schema}
-
-
-@pytest.mark.parametrize(
-    ("files", "note"),
-    [
-        ({"db/schema.sql": "", "db/make.sh": ""}, "compose.yml mounts db into"),
-        (
-            {"db/schema.sql": "", "c": "image: clickhouse/clickhouse-server"},
-            "compose.yml mounts db",
-        ),
-        ({}, "compose.yml mounts db into"),
-    ],
-)
-def test_what_may_be_more_than_a_schema_is_only_noted(
-    tmp_path: Path, files: dict[str, str], note: str
-) -> None:
-    compose = (
-        f"image: postgres\nvolumes: ['./db:/docker-entrypoint-initdb.d']\n{files.pop('c', '')}"
-    )
-    assert "postgres" not in proposed(tmp_path, files | {"compose.yml": compose})
-    assert note in noted(tmp_path)
-
-
-def test_schema_that_nothing_runs_is_only_noted(tmp_path: Path) -> None:
-    assert "postgres" not in proposed(tmp_path, {"db/schema.sql": ""})
-    assert 'add schema = ["db/schema.sql"]' in noted(tmp_path)

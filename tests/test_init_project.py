@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
 import stat
+import subprocess
+import sys
 import tempfile
 import tomllib
 from pathlib import Path
@@ -17,6 +20,9 @@ from hypothesis import strategies as st
 from envkit.config import load
 from envkit.errors import ConfigInvalid, UsageError
 from envkit.init import Proposal, propose, write
+
+#: Root, too, may not do everything then.
+MORTAL = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") * (os.geteuid() == 0)
 
 
 def project(root: Path, **files: str) -> Path:
@@ -402,6 +408,47 @@ def test_an_inline_tool_table_is_refused_and_left_alone(tmp_path: Path) -> None:
         write(propose(tmp_path))
     assert "services =" in caught.value.hint
     assert listing(tmp_path) == before
+
+
+@pytest.mark.parametrize("before", [{}, {"pyproject.toml": b"# 4567\n"}], ids=["new", "there"])
+def test_nothing_is_lost_and_nothing_left_where_the_disk_is_full(
+    tmp_path: Path, before: dict[str, bytes]
+) -> None:
+    for name, content in before.items():
+        (tmp_path / name).write_bytes(content)
+    proposal = propose(tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, limits[1]))  # bytes of a file
+    try:
+        with pytest.raises(ConfigInvalid, match="cannot be written: "):
+            write(proposal)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert listing(tmp_path) == before
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o444])
+def test_a_directory_that_may_not_be_entered_is_passed_over(tmp_path: Path, mode: int) -> None:
+    """Such as the data of a database that runs in a container, as another user."""
+    project(tmp_path, pyproject__toml='[project]\ndependencies = ["psycopg"]')
+    mounts = "./data:/docker-entrypoint-initdb.d"
+    (tmp_path / "compose.yml").write_text(f"image: postgres:17\nvolumes: ['{mounts}']\n")
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in ("x.py", "manage.py", "x.sql"):
+        (data / name).write_text("import django")
+    data.chmod(mode)
+    try:
+        done = subprocess.run(
+            [*MORTAL, sys.executable, "-m", "envkit", "init", "--yes"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+    finally:
+        data.chmod(0o755)
+    assert done.returncode == 0, done.stderr
+    assert 'services = ["postgres"]' in (tmp_path / "pyproject.toml").read_text()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everything")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import configparser
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from msgspec import Struct
 
 from envkit.config import Document
-from envkit.init import known
-from envkit.init.sources import Read, Source
+from envkit.init.elsewhere import danger, named, reached, sets_url
+from envkit.init.sources import Read, Source, are_all
 from envkit.templates.sources import usual_files
 
 __all__ = ["Migration", "migration_of"]
@@ -22,12 +22,8 @@ _COMPOSE: Final = ("docker-compose.yml", "docker-compose.yaml", "compose.yml", "
 _LARGEST: Final = 1_000_000  # bytes
 # A path that needs no quotes, neither in a command nor in TOML.
 _PLAIN: Final = r"[\w./-]+"
-# In Alembic's env.py: a URL that is not the one of its alembic.ini.
-_OWN_URL: Final = re.compile(
-    r"environ|getenv|set_main_option|set_section_option|create_(?:async_)?engine\("
-    r"|\[[\"'](?:sqlalchemy\.)?url[\"']\]\s*="
-)
-_WRITTEN_URL: Final = re.compile(r"[\"'](?:postgres(?:ql)?|mysql|mariadb)(?:\+\w+)?://")
+# Of a variable that is likely to have a URL of a database.
+_URL_NAME: Final = re.compile(r"(?i)(?:^|_)(?:URL|URI|DSN|DB|DATABASE)(?:_|$)")
 
 
 class Migration(Struct, frozen=True, kw_only=True):
@@ -39,7 +35,8 @@ class Migration(Struct, frozen=True, kw_only=True):
 def migration_of(
     root: Path,
     document: Document | None,
-    led: Sequence[Read],
+    read: Sequence[Read],
+    ours: Collection[str],
     sources: list[Source],
     notes: list[str],
 ) -> Migration | None:
@@ -48,8 +45,9 @@ def migration_of(
     Args:
         root: The project's directory.
         document: Its ``pyproject.toml``.
-        led: Where its code reads a variable that leads to Postgres: a command that reads none would
-            migrate another database than envkit's.
+        read: What its code reads from the environment.
+        ours: The variables that lead to Postgres: a command that reads none of them, or something
+            else beside, would migrate another database than envkit's.
         sources: Its Python files.
         notes: Where notes go.
     """
@@ -61,31 +59,59 @@ def migration_of(
         )
         return None
     if alembic.is_file():
-        if led:
-            return _alembic(root, alembic, notes)
-        notes.append(_left_out("alembic.ini", "no Python file", "alembic upgrade head"))
-    elif manage is not None:
-        settings = {source.path for source in sources if "DATABASES" in source.text}
-        found = _django(root, manage, document, notes)
-        if settings.intersection(one.path for one in led):
+        return _alembic(root, alembic, _Code(read, ours, sources), notes)
+    if manage is not None:
+        return _django(root, manage, document, _Code(read, ours, sources), notes)
+    return _schema(root, notes)
+
+
+class _Code:
+    """The project's Python files, and what leads to Postgres in them."""
+
+    def __init__(
+        self, read: Sequence[Read], ours: Collection[str], sources: Sequence[Source]
+    ) -> None:
+        self.sources = sources
+        self._read = read
+        self._ours = ours
+
+    def doubt(self, starts: Sequence[Source], what: str) -> str:
+        """Why a command that imports these may not go to envkit's Postgres; empty if it does."""
+        if not are_all(self.sources):
+            return "there are too many Python files to look at all of them"
+        files = reached(starts, self.sources)
+        paths = {one.path for one in files}
+        led = [one for one in self._read if one.name in self._ours and one.path in paths]
+        if found := danger(files, led):
             return found
-        _, command, _ = found.keys[0]
-        shown = manage.relative_to(root).as_posix()
-        notes.append(_left_out(shown, "no file with DATABASES in it", command.strip('"')))
-    else:
-        return _schema(root, notes)
-    return None
+        return "" if led else f"{what} reads a variable that leads to Postgres"
+
+    def unknown(self, script: Source) -> str:
+        """Where it reads the URL of a database that envkit knows nothing of."""
+        here = [one for one in self._read if one.path == script.path]
+        found = (o for o in here if _URL_NAME.search(o.name) and o.name not in self._ours)
+        return next((f"{one.where} reads {one.name}" for one in found), "")
+
+    def sets_url(self, script: Source) -> bool:
+        return sets_url(script, self._ours)
+
+    def named(self, module: str) -> list[Source]:
+        """The file of a module that a name like ``site.settings`` stands for."""
+        return named(module, self.sources) if module else []
+
+    def at(self, path: str) -> Source | None:
+        return next((one for one in self.sources if one.path == path), None)
 
 
-def _left_out(file: str, what: str, command: str) -> str:
+def _left_out(file: str, why: str, command: str) -> str:
     return (
-        f"{file}: postgres.migrate is left out, because {what} reads a variable that leads to"
-        " Postgres, so it might migrate a database that is not envkit's; if it does read one, name"
-        f' that in env, and add migrate = "{command}" to the table of postgres'
+        f"{file}: postgres.migrate is left out, because {why}, so it might migrate a database that"
+        " is not envkit's; if it cannot, name what it reads in env, and add"
+        f' migrate = "{command}" to the table of postgres'
     )
 
 
-def _alembic(root: Path, file: Path, notes: list[str]) -> Migration | None:
+def _alembic(root: Path, file: Path, code: _Code, notes: list[str]) -> Migration | None:
     ini = configparser.RawConfigParser(strict=False)
     try:
         ini.read_string(_read(file))
@@ -97,27 +123,23 @@ def _alembic(root: Path, file: Path, notes: list[str]) -> Migration | None:
         package, _, below = place.partition(":")
         place = f"{package.replace('.', '/')}/{below}"
     place = re.sub(r"^\./|/$", "", place)
-    script = root / place / "env.py"
-    if not re.fullmatch(_PLAIN, place) or not script.is_file():
+    script = code.at(f"{place}/env.py" if place != "." else "env.py")
+    if not re.fullmatch(_PLAIN, place) or script is None:
         notes.append(
             "alembic.ini: postgres.migrate is left out, because no env.py is where it says"
             " (script_location)"
         )
         return None
-    code = re.sub(r"(?m)#.*$", "", _read(script))
-    scheme = re.match(r"(\w+)(?:\+\w+)?:", ini.get("alembic", "sqlalchemy.url", fallback=""))
-    written = _WRITTEN_URL.search(code) and "environ" not in code and "getenv" not in code
-    if written or (scheme and scheme[1] in known.SCHEMES and not _OWN_URL.search(code)):
-        what = f"{place}/env.py names a database"
-        if not written:
-            what = (
-                f"alembic.ini names a database (sqlalchemy.url), and {place}/env.py reads no other"
-            )
-        notes.append(
-            f"{what}: postgres.migrate is left out, because it would migrate that one; have env.py"
-            ' read the environment, and add migrate = "alembic upgrade head" to the table of'
-            " postgres"
+    why = code.unknown(script)
+    if not why and ini.has_option("alembic", "databases"):
+        why = "alembic.ini has several databases"
+    if not why and _is_written(ini) and not code.sets_url(script):
+        why = (
+            f"alembic.ini names a database (sqlalchemy.url), and {place}/env.py does not always"
+            " take another"
         )
+    if why := why or code.doubt([script], f"nothing that {place}/env.py imports"):
+        notes.append(_left_out("alembic.ini", why, "alembic upgrade head"))
         return None
     keys = [("migrate", '"alembic upgrade head"', f"alembic.ini, with {place}/env.py")]
     versions = [f"{place}/versions"]
@@ -130,6 +152,14 @@ def _alembic(root: Path, file: Path, notes: list[str]) -> Migration | None:
             ("watch", f"[{globs}]", "what it depends on, where envkit does not look itself")
         )
     return Migration(keys=tuple(keys))
+
+
+def _is_written(ini: configparser.RawConfigParser) -> bool:
+    """Whether it has the URL of a database, and not a place for one."""
+    url = ini.get("alembic", "sqlalchemy.url", fallback="").strip()
+    host = re.match(r"[\w+]+://(?:[^/]*@)?(?P<host>.?)", url)
+    # What `alembic init` writes is no driver; % stands for what env.py puts in.
+    return bool(host and host["host"] != "%" and not url.startswith("driver:"))
 
 
 def _missed(root: Path, directories: Sequence[str]) -> list[str]:
@@ -156,15 +186,25 @@ def _manage(root: Path) -> Path | None:
     return None
 
 
-def _django(root: Path, manage: Path, document: Document | None, notes: list[str]) -> Migration:
+def _django(
+    root: Path, manage: Path, document: Document | None, code: _Code, notes: list[str]
+) -> Migration | None:
     shown = manage.relative_to(root).as_posix()
     command, reason = f"python {shown} migrate", shown
-    usual = re.search(r"DJANGO_SETTINGS_MODULE[\"']\s*,\s*[\"']([\w.]+)[\"']", _read(manage))
+    found = re.search(r"DJANGO_SETTINGS_MODULE[\"']\s*,\s*[\"']([\w.]+)[\"']", _read(manage))
+    usual = found[1] if found else ""
     tested, where = _settings_of_tests(root, document)
-    if tested and not (usual and usual[1] == tested):
+    if tested and usual != tested:
         # Other settings may have other applications.
         command += f" --settings={tested}"
         reason += f"; {where} names other settings for tests"
+    starts = [one for one in (code.at(shown),) if one]
+    settings = code.named(tested or usual)
+    if not any("DATABASES" in one.text for one in reached(settings, code.sources)):
+        settings = [one for one in code.sources if "DATABASES" in one.text]
+    if why := code.doubt([*settings, *starts], "no file with DATABASES in it"):
+        notes.append(_left_out(shown, why, command))
+        return None
     if not tested:
         notes.append(
             f"{shown}: for pytest-django, name the settings in DJANGO_SETTINGS_MODULE of pytest's"
@@ -222,12 +262,8 @@ def _schema(root: Path, notes: list[str]) -> Migration | None:
         if not mounts:
             continue
         files = [one.rstrip("/") for one in mounts]
-        globs = [f"{one}/*.sql" if (root / one).is_dir() else one for one in files]
-        plain = all(
-            (path.is_file() and path.suffix == ".sql")
-            or (path.is_dir() and {one.suffix for one in path.iterdir()} == {".sql"})
-            for path in (root / one for one in files)
-        )
+        globs = [one if Path(one).suffix == ".sql" else f"{one}/*.sql" for one in files]
+        plain = all(_is_sql(root / one) for one in files)
         # ClickHouse's image has a directory of that name, too.
         if plain and "clickhouse" not in text and ".." not in "".join(files):
             listed = ", ".join(f'"{one}"' for one in sorted(globs))
@@ -245,6 +281,16 @@ def _schema(root: Path, notes: list[str]) -> Migration | None:
             )
             break
     return None
+
+
+def _is_sql(path: Path) -> bool:
+    """Whether it is a file of SQL, or a directory with nothing else in it."""
+    try:
+        if path.is_dir():
+            return path.suffix != ".sql" and {one.suffix for one in path.iterdir()} == {".sql"}
+        return path.is_file() and path.suffix == ".sql"
+    except OSError:
+        return False  # it may not be looked at
 
 
 def _read(path: Path) -> str:

@@ -98,10 +98,7 @@ def propose(root: Path) -> Proposal:
     lines += _export_lines(kept, read, notes)
     lines += _env_lines(kept, prefix)
     if "postgres" in chosen:
-        led = [item.variable for item in kept if item.service == "postgres" and item.variable]
-        migration = migration_of(
-            root, document, [one for one in read if one.name in led], sources, notes
-        )
+        migration = migration_of(root, document, read, _leading(kept), sources, notes)
         lines += _postgres_lines(migration, prefix)
     lines += _secret_lines(root, sources, read, prefix)
     _note_versions(kept, notes)
@@ -159,6 +156,15 @@ def _kept(
         elif item.service in chosen:
             kept.append(item)
     return kept
+
+
+def _leading(evidence: list[Evidence]) -> set[str]:
+    """The variables that say which database of Postgres is meant, and not just who comes."""
+    return {
+        item.variable
+        for item in evidence
+        if item.service == "postgres" and item.part.startswith(("url", "host", "database"))
+    } - {""}
 
 
 def _env_lines(evidence: list[Evidence], prefix: str) -> list[Line]:

@@ -11,13 +11,24 @@ import ast
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct, structs
 
-__all__ = ["Read", "Source", "python_sources", "reads"]
+from envkit.templates.sources import is_virtual_environment
+
+__all__ = [
+    "Read",
+    "Source",
+    "are_all",
+    "last_name",
+    "module_of",
+    "python_sources",
+    "reads",
+    "text_of",
+]
 
 #: ``import``: while its module is imported; ``kept``: by a function whose result is cached;
 #: ``call``: by another function.
@@ -26,10 +37,13 @@ When: TypeAlias = Literal["import", "kept", "call"]
 _NOT_SOURCE: Final = frozenset(
     ("build", "dist", "env", "node_modules", "site-packages", "venv", "__pycache__")
 )
-_MOST_FILES: Final = 2000
+_MOST_FILES: Final = 10_000
 _LARGEST: Final = 1_000_000  # bytes
+_MOST_BYTES: Final = 100_000_000
+# Characters. Of the files that speak of the environment, which are few; it takes seconds.
+_MOST_PARSED: Final = 3_000_000
 _WORTH_PARSING: Final = re.compile(
-    r"environ|getenv|BaseSettings|decouple|starlette\.config|dj_data"
+    r"environ|getenv|BaseSettings|decouple|starlette\.config|dj_data|ettings[,()]"
 )
 # Modules that read the environment by a function, as people call it; each form of a call counts.
 _READERS: Final = {"environ": "env", "environs": "env", "decouple": "config", "starlette": "config"}
@@ -81,35 +95,45 @@ class _Found(Struct, kw_only=True):
 
 
 def python_sources(root: Path) -> Iterator[Source]:
-    """The project's Python files, of which there may be too many to look at all."""
-    left = _MOST_FILES
+    """The project's Python files, of which there may be too many to look at all.
+
+    See `are_all`.
+    """
+    files_left, left = _MOST_FILES, _MOST_BYTES
     for directory, below, files in os.walk(root):
         below[:] = sorted(
             name
             for name in below
             if name not in _NOT_SOURCE
             and not name.startswith(".")
-            and not Path(directory, name, "pyvenv.cfg").exists()
+            and not is_virtual_environment(Path(directory, name))
         )
         for name in sorted(files):
             if not name.endswith(".py"):
                 continue
-            if not left:
+            if not files_left or left <= 0:
                 return
-            left -= 1
+            files_left -= 1
             path = Path(directory, name)
             try:
                 if not path.is_file() or path.stat().st_size > _LARGEST:
                     continue
-                text = path.read_bytes().decode(errors="replace")
+                left -= path.stat().st_size
+                text = path.read_bytes().decode("utf-8", "replace").removeprefix("\ufeff")
             except OSError:
                 continue  # evidence only
             yield Source(path=path.relative_to(root).as_posix(), text=text)
 
 
+def are_all(sources: Sequence[Source]) -> bool:
+    """Whether `python_sources` has not stopped before its end."""
+    return len(sources) < _MOST_FILES and sum(len(one.text) for one in sources) < _MOST_BYTES // 2
+
+
 def reads(sources: list[Source]) -> list[Read]:
     """What is read from the environment, in the order of the files."""
-    found = [one for source in sources if (one := _in_file(source))]
+    settings = _settings_classes(sources)
+    found = [one for source in _worth(sources) if (one := _in_file(source, settings))]
     calls: dict[str, list[_Call]] = {}
     for one in found:
         for call in one.calls:
@@ -132,16 +156,42 @@ def _earliest(when: When, by: str, calls: dict[str, list[_Call]], seen: set[str]
     return min([when, *others], key=order.index)
 
 
-def _in_file(source: Source) -> _Found | None:
-    if not _WORTH_PARSING.search(source.text) and "ettings(" not in source.text:
-        return None
+def module_of(source: Source) -> ast.Module | None:
+    """A file parsed; None if this Python cannot."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the project's own escapes and comparisons
-            tree = ast.parse(source.text)
+            return ast.parse(source.text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
-    reader = _Reader(source.path)
+
+
+def _worth(sources: list[Source]) -> Iterator[Source]:
+    left = _MOST_PARSED
+    for source in sources:
+        if _WORTH_PARSING.search(source.text) and len(source.text) <= left:
+            left -= len(source.text)
+            yield source
+
+
+def _settings_classes(sources: list[Source]) -> set[str]:
+    """``BaseSettings`` of pydantic, and what is made from it in whatever file."""
+    bases: dict[str, list[str]] = {}
+    for source in sources:
+        if "ettings" in source.text:
+            for name, listed in re.findall(r"(?m)^class (\w+)\(([^()]*)\)", source.text):
+                bases[name] = [one.strip().rpartition(".")[2] for one in listed.split(",")]
+    found = {"BaseSettings"}
+    while more := {name for name, of in bases.items() if found.intersection(of)} - found:
+        found |= more
+    return found
+
+
+def _in_file(source: Source, settings: set[str]) -> _Found | None:
+    tree = module_of(source)
+    if tree is None:
+        return None
+    reader = _Reader(source.path, settings)
     try:
         reader.visit(tree)
     except RecursionError:
@@ -150,13 +200,13 @@ def _in_file(source: Source) -> _Found | None:
 
 
 class _Reader(ast.NodeVisitor):
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, settings: set[str]) -> None:
         self.found = _Found(reads=[], calls=[])
         self._path = path
         self._functions: list[str] = []
         self._when: When = "import"
         self._calls: set[str] = set()  # of modules in _READERS that are imported
-        self._settings = {"BaseSettings"}  # and the classes made from it
+        self._settings = {*settings}  # and the classes of this file that are made from them
 
     # -- where we are -----------------------------------------------------------------------------
 
@@ -166,7 +216,7 @@ class _Reader(ast.NodeVisitor):
                 self.visit(outside)
         before = self._when
         names = {
-            _last(one.func if isinstance(one, ast.Call) else one) for one in node.decorator_list
+            last_name(one.func if isinstance(one, ast.Call) else one) for one in node.decorator_list
         }
         if before == "import":
             self._when = "kept" if names & _CACHES else "call"
@@ -203,14 +253,14 @@ class _Reader(ast.NodeVisitor):
     # -- what is read -----------------------------------------------------------------------------
 
     def visit_Subscript(self, node: ast.Subscript) -> None:
-        if _last(node.value) == "environ" and isinstance(node.ctx, ast.Load):
-            self._read(_text(node.slice), node, None)
+        if last_name(node.value) == "environ" and isinstance(node.ctx, ast.Load):
+            self._read(text_of(node.slice), node, None)
         self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> None:
-        called = _last(node.func)
-        owner = _last(node.func.value) if isinstance(node.func, ast.Attribute) else ""
-        name = _text(node.args[0]) if node.args else ""
+        called = last_name(node.func)
+        owner = last_name(node.func.value) if isinstance(node.func, ast.Attribute) else ""
+        name = text_of(node.args[0]) if node.args else ""
         if called == "getenv" or (called == "get" and owner == "environ"):
             # Without a default it is None, which is no error yet.
             self._read(name, node, _default(node, 1) or "")
@@ -223,7 +273,7 @@ class _Reader(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
-        if not self._settings.intersection(_last(base) for base in node.bases):
+        if not self._settings.intersection(last_name(base) for base in node.bases):
             self.generic_visit(node)
             return
         self._settings.add(node.name)
@@ -232,8 +282,8 @@ class _Reader(ast.NodeVisitor):
             if not isinstance(one, ast.AnnAssign) or not isinstance(one.target, ast.Name):
                 continue
             field = one.target.id
-            name, default = prefix + field, None if one.value is None else _text(one.value)
-            if isinstance(one.value, ast.Call) and _last(one.value.func) == "Field":
+            name, default = prefix + field, None if one.value is None else text_of(one.value)
+            if isinstance(one.value, ast.Call) and last_name(one.value.func) == "Field":
                 name = (
                     _keyword(one.value, "validation_alias")
                     or _keyword(one.value, "alias")
@@ -260,19 +310,19 @@ class _Reader(ast.NodeVisitor):
             self.found.reads.append((read, made_by or self._by))
 
 
-def _last(node: ast.expr) -> str:
+def last_name(node: ast.expr) -> str:
     """The last name of ``a.b.c``."""
     if isinstance(node, ast.Attribute):
         return node.attr
     return node.id if isinstance(node, ast.Name) else ""
 
 
-def _text(node: ast.expr) -> str:
+def text_of(node: ast.expr) -> str:
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
 
 
 def _keyword(node: ast.Call, name: str) -> str:
-    return next((_text(one.value) for one in node.keywords if one.arg == name), "")
+    return next((text_of(one.value) for one in node.keywords if one.arg == name), "")
 
 
 def _default(node: ast.Call, position: int) -> str | None:
@@ -283,7 +333,7 @@ def _default(node: ast.Call, position: int) -> str | None:
     given += node.args[position : position + 1]
     if not given or (isinstance(given[0], ast.Constant) and given[0].value is Ellipsis):
         return None
-    return _text(given[0])
+    return text_of(given[0])
 
 
 def _prefix(node: ast.stmt) -> str:
@@ -292,7 +342,7 @@ def _prefix(node: ast.stmt) -> str:
         ast.walk(node) if isinstance(node, ast.Assign | ast.AnnAssign | ast.ClassDef) else ()
     ):
         if isinstance(one, ast.keyword) and one.arg == "env_prefix":
-            return _text(one.value)
-        if isinstance(one, ast.Assign) and [_last(t) for t in one.targets] == ["env_prefix"]:
-            return _text(one.value)
+            return text_of(one.value)
+        if isinstance(one, ast.Assign) and [last_name(t) for t in one.targets] == ["env_prefix"]:
+            return text_of(one.value)
     return ""

@@ -53,8 +53,7 @@ def write(proposal: Proposal) -> Path:
     document = document_to_extend(proposal.root)
     try:
         if document is None:
-            with proposal.file.open("xb") as file:
-                file.write(proposal.table.encode())
+            _make(proposal.file, proposal.table.encode())
         else:
             addition = _addition(document, proposal.table)
             _append(document.path, addition)
@@ -68,6 +67,17 @@ def write(proposal: Proposal) -> Path:
     return proposal.file
 
 
+def _make(path: Path, content: bytes) -> None:
+    """Write a new file, or leave none: an empty one would be a configuration."""
+    with path.open("xb", buffering=0) as file:
+        try:
+            if file.write(content) != len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except BaseException:
+            path.unlink()
+            raise
+
+
 def _append(path: Path, addition: bytes) -> None:
     """Append all or nothing: the file keeps its inode, mode and owner."""
     with path.open("r+b", buffering=0) as file:
@@ -75,7 +85,7 @@ def _append(path: Path, addition: bytes) -> None:
         try:
             if file.write(addition) != len(addition):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        except OSError:
+        except BaseException:
             file.truncate(before)
             raise
 

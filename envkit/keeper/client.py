@@ -134,7 +134,7 @@ class Client:
         """What `prepare` asked for is done.
 
         Raises:
-            TemplateFailed, TemplateShared: It cannot be a template as it is.
+            TemplateFailed, TemplateShared, TemplateUntouched: It cannot be a template as it is.
             KeeperLost: The keeper died meanwhile.
         """
         self._call(protocol.Commit(want=want, run=run))

@@ -136,7 +136,7 @@ class Templates:
         """What was ordered is done.
 
         Raises:
-            TemplateFailed, TemplateShared: It cannot be a template as it is.
+            TemplateFailed, TemplateShared, TemplateUntouched: It cannot be a template as it is.
             TemplateAbsent: It is not ordered from this client, or not any more: its server is gone.
         """
         entry, held = self._building(key, owner)

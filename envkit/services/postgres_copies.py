@@ -28,6 +28,7 @@ from envkit.services.postgres_sessions import (
     verifier,
 )
 from envkit.services.postgres_strategy import Strategies
+from envkit.services.postgres_untouched import check_touched, objects_in
 from envkit.services.spec import Address, Groundwork, Namespace, Sealed, new_password
 
 if TYPE_CHECKING:
@@ -166,6 +167,7 @@ def begin(
             shared = _shared(connection)
         with connected(address, dbname=name) as inside:
             make_extensions(inside, name, work.extensions)
+            untouched = objects_in(inside) if work.migrated else -1
     except BaseException:
         drop(address, namespace)
         raise
@@ -173,7 +175,7 @@ def begin(
         user=namespace.user,
         password=namespace.password,
         database=name,
-        mark=json.dumps({"shared": shared, "roles": work.roles}),
+        mark=json.dumps({"shared": shared, "roles": work.roles, "untouched": untouched}),
     )
 
 
@@ -260,6 +262,7 @@ def seal(address: Address, namespace: Namespace) -> PostgresSealed:
         # Being there once makes the file of cached catalogs, which copies inherit: their first
         # connection is as fast as any other.
         contents = renewal.contents_of(inside)
+        check_touched(inside, before["untouched"])
     with admin(address) as connection:
         end_sessions(connection, name, _GONE_S)
         # Not its owner's any more: who has a copy has that one's rights.

@@ -127,10 +127,12 @@ class Groundwork(Struct, frozen=True, kw_only=True):
     Attributes:
         extensions: Of Postgres.
         roles: Of Postgres: shared by all databases, made where they are missing.
+        migrated: Whether a command is to fill it, so that it must not be empty in the end.
     """
 
     extensions: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
+    migrated: bool = False
 
 
 class Sealed(Struct, frozen=True, kw_only=True):

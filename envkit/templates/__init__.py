@@ -84,7 +84,8 @@ class Templates:
             wants: From `wants`.
 
         Raises:
-            TemplateFailed, TemplateTimeout, TemplateShared: What prepares one did not do it.
+            TemplateFailed, TemplateTimeout, TemplateShared, TemplateUntouched: What prepares one
+                did not do it.
             ExtensionMissing: The server does not have what it needs.
             UnavailableError, StartError: A server could not be had.
         """
@@ -119,7 +120,9 @@ class Templates:
 
     def _ensure(self, client: Client, want: Want) -> None:
         name, source = self._source(want)
-        work = Groundwork(extensions=source.extensions, roles=source.roles)
+        work = Groundwork(
+            extensions=source.extensions, roles=source.roles, migrated=bool(source.migrate)
+        )
         where = client.prepare(want, name=name, run=self._run, work=work)
         if where is None:
             return

@@ -17,7 +17,7 @@ from envkit.declared import TemplateSource
 from envkit.errors import ConfigInvalid
 from envkit.model import ServiceName
 
-__all__ = ["files_of", "is_callable", "key_of", "usual_files"]
+__all__ = ["files_of", "is_callable", "is_virtual_environment", "key_of", "usual_files"]
 
 # Where the files of a migration command usually are, if nobody says: below directories of these
 # names, so deep in the project at most.
@@ -71,7 +71,7 @@ def key_of(
             path
             for path in set(_watched(source, commands, place, config))
             # What Python writes beside the sources when it runs them.
-            if path.is_file() and "__pycache__" not in path.parts
+            if _is_file(path) and "__pycache__" not in path.parts
         )
         for path in watched:
             _add(digest, path, config.root)
@@ -94,11 +94,15 @@ def files_of(patterns: Iterable[str], field: str, place: str, config: Config) ->
     """
     found: dict[Path, None] = {}
     for pattern in patterns:
-        here = [path for path in _matching(pattern, config.root) if path.is_file()]
+        here = [path for path in _matching(pattern, config.root) if _is_file(path)]
         if not here:
             raise _nothing_there(pattern, field, place, config)
         found |= dict.fromkeys(here)
     return list(found)
+
+
+def _is_file(path: Path) -> bool:
+    return os.path.isfile(path)  # noqa: PTH113 - see `is_virtual_environment`
 
 
 def _nothing_there(pattern: str, field: str, place: str, config: Config) -> ConfigInvalid:
@@ -153,6 +157,12 @@ def _module(name: str, root: Path) -> Iterator[Path]:
                 yield candidate
 
 
+def is_virtual_environment(directory: Path) -> bool:
+    """Whether packages are installed there; of one that may not be entered it is not said."""
+    # Not Path.exists, which raises where that may not be known.
+    return os.path.exists(directory / "pyvenv.cfg")  # noqa: PTH110
+
+
 def usual_files(root: Path) -> Iterator[Path]:
     """The files that commands are taken to depend on where nobody says which."""
     yield from (root / name for name in _USUAL_FILES if (root / name).is_file())
@@ -165,7 +175,7 @@ def usual_files(root: Path) -> Iterator[Path]:
             for one in sorted(directories)
             if not one.startswith(".")
             and one not in _NOT_SOURCE
-            and not (here / one / "pyvenv.cfg").exists()
+            and not is_virtual_environment(here / one)
         ]
         if len(below) >= _DEPTH:
             directories.clear()

@@ -120,6 +120,28 @@ def test_admin_with_fewer_rights_can_have_templates(
         assert left == []
 
 
+@pytest.mark.parametrize(
+    "rights",
+    ["SUPERUSER", "CREATEDB CREATEROLE", "CREATEDB CREATEROLE NOINHERIT", "CREATEDB"],
+)
+def test_command_that_leaves_the_template_empty_is_told(
+    project: Project,
+    foreign_postgres: Foreign,
+    monkeypatch: pytest.MonkeyPatch,
+    rights: str,
+) -> None:
+    table = 'services = ["postgres"]\n[postgres]\nmigrate = '
+    with role(foreign_postgres, rights) as url:
+        monkeypatch.setenv("ENVKIT_POSTGRES_URL", url)
+        project.write("envkit.toml", f"{table}'psql --version'\n")
+        done = project.envkit("run", "--", "true")
+        assert "[envkit.template.untouched]" in done.stderr
+        assert done.returncode == 125
+        project.write("envkit.toml", f"{table}'psql -qc \"CREATE TABLE word ()\"'\n")
+        done = project.envkit("run", "--", "true")
+        assert done.returncode == 0, done.stderr
+
+
 def test_killed_keeper_leaves_no_template(whole: Project, world: World) -> None:
     import os
     import signal

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # Builds a template for as long as the file it waits for is not there.
 SLOW = """\
 [postgres]
-migrate = "touch started; while [ ! -e go ]; do sleep 0.02; done"
+migrate = "psql -qc 'CREATE TABLE t ()'; touch started; while [ ! -e go ]; do sleep 0.02; done"
 watch = ["envkit.toml"]
 [redis]
 seed = "touch started; while [ ! -e go ]; do sleep 0.02; done"

@@ -223,14 +223,18 @@ there is no table users [pg.schema.table-missing]
 def test_table_that_the_migrations_do_not_make_is_told_with_what_made_the_others(
     suite: pytest.Pytester,
 ) -> None:
-    suite.path.joinpath("envkit.toml").write_text("[postgres]\nmigrate = 'true'\n")
+    suite.path.joinpath("make.py").write_text(
+        "def it(url):\n    import psycopg\n    with psycopg.connect(url) as db:\n"
+        "        db.execute('CREATE TABLE other ()')\n"
+    )
+    suite.path.joinpath("envkit.toml").write_text("[postgres]\nmigrate = 'make:it'\n")
     suite.makepyfile(QUERY)
     result = run(suite)
     result.assert_outcomes(failed=1)
     assert summary(result) == snapshot("""\
 there is no table users [pg.schema.table-missing]
   explains 1 test: FILE::test
-  Why, probably: 'true' does not make it, or search_path or the database is another one
+  Why, probably: 'make:it' does not make it, or search_path or the database is another one
   → add what makes it, or see which database the connection names
 """)
 

@@ -189,6 +189,25 @@ def test_error_of_a_conftest_says_why_export_env_has_set_nothing(
     )
 
 
+@pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n", "1")], ids=["alone", "xdist"])
+def test_variable_that_is_set_again_for_another_server_is_told(
+    suite: pytest.Pytester, workers: tuple[str, ...]
+) -> None:
+    suite.makefile(
+        ".toml",
+        envkit='services = ["redis"]\nexport_env = true\nenv = { CACHE = "redis.url" }',
+    )
+    suite.makeconftest(
+        "import os\nos.environ['REDIS_URL'] = 'redis://precious'\n"
+        "os.environ['CACHE'] = os.environ['CACHE'].replace('redis:', 'valkey:')\n"
+    )
+    suite.makepyfile("def test(): pass")
+    result = suite.runpytest_subprocess(*OPTIONS, *workers, timeout=60)
+    result.assert_outcomes(passed=1)
+    told = "envkit: a conftest.py, a plugin or the application leads elsewhere than export_env did:"
+    result.stdout.fnmatch_lines([f"{told} REDIS_URL"])
+
+
 def test_export_env_gives_declared_secrets_that_are_not_set(
     suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

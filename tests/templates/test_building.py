@@ -37,6 +37,10 @@ def answer(project: Project, ask: str, *options: str) -> str:
     return done.stdout.strip()
 
 
+#: What a command does to the template at least; one that does nothing is refused.
+SOMETHING = 'psql -qc "CREATE TABLE something ()"'
+
+
 def lines(path: Path) -> int:
     return len(path.read_text().splitlines()) if path.exists() else 0
 
@@ -210,11 +214,29 @@ def test_watch_that_matches_nothing_is_told(project: Project) -> None:
 
 
 def test_command_of_which_no_file_is_known_runs_for_each_run(project: Project) -> None:
-    configured(project, "migrate = 'echo made >> count'")
+    configured(project, f"migrate = 'echo made >> count; {SOMETHING}'")
     assert project.envkit("up").returncode == 0
     for _ in range(2):
         answer(project, "SELECT 1")
     assert lines(project.root / "count") == 2
+
+
+def test_directory_that_may_not_be_entered_is_not_looked_into(project: Project) -> None:
+    configured(project, f"migrate = '{SOMETHING}'")
+    project.write("migrations/1.sql", "")
+    project.write("data/x.sql", "")
+    closed = project.root / "data"
+    closed.chmod(0)
+    mortal = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") * (os.geteuid() == 0)
+    code = "from envkit.config import *; from envkit.templates import Templates; import pathlib;"
+    code += "print(Templates(load(pathlib.Path.cwd())).wants(['postgres']))"
+    try:
+        done = subprocess.run(
+            [*mortal, sys.executable, "-c", code], cwd=project.root, capture_output=True, text=True
+        )
+    finally:
+        closed.chmod(0o755)
+    assert done.returncode == 0, done.stderr
 
 
 def test_old_templates_of_one_name_are_removed(project: Project) -> None:
@@ -278,8 +300,57 @@ def test_hanging_migration_is_one_error_with_what_it_said_last(
     assert not sleeping.stdout
 
 
+@pytest.mark.parametrize("extra", ["", 'extensions = ["pg_trgm"]'])
+def test_command_that_leaves_the_template_empty_is_told(project: Project, extra: str) -> None:
+    configured(project, f"migrate = 'psql --version >> count'\n{extra}")
+    done = project.envkit("run", "--", "true")
+    assert done.returncode == 125
+    assert "did nothing, or did it to another database [envkit.template.untouched]" in done.stderr
+    configured(project, f"migrate = '{SOMETHING}'\n{extra}")
+    assert project.envkit("run", "--", "true").returncode == 0
+
+
+def test_tests_do_not_run_if_migrations_went_to_another_database(project: Project) -> None:
+    elsewhere = project.root / "elsewhere.db"
+    project.write("settings.py", f"import os\nos.environ['DATABASE_URL'] = '{elsewhere}'\n")
+    project.write(
+        "tables.py",
+        "import os, settings, sqlite3\ndef make():\n"
+        "    sqlite3.connect(os.environ['DATABASE_URL']).execute('CREATE TABLE t (x)')\n",
+    )
+    project.write("test_it.py", "import settings\ndef test_it():\n    open('ran', 'w')\n")
+    project.write(
+        "envkit.toml",
+        'services = ["postgres"]\nexport_env = true\n[postgres]\nmigrate = "tables:make"\n',
+    )
+    pytest_alone = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:django"]
+    done = subprocess.run(pytest_alone, cwd=project.root, capture_output=True, text=True)
+    assert done.returncode == 4, done.stdout
+    assert "[envkit.template.untouched]" in done.stderr
+    assert elsewhere.exists()
+    assert not (project.root / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE SCHEMA mine",
+        "CREATE TYPE mood AS ENUM ('x')",
+        "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "CREATE EXTENSION pg_trgm",
+        "SELECT lo_create(0)",
+        "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC",
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET jit = on', current_database()); END $$",
+    ],
+)
+def test_whatever_a_command_leaves_counts(project: Project, statement: str) -> None:
+    project.write("1.sql", statement)
+    configured(project, "migrate = 'psql -v ON_ERROR_STOP=1 -qf 1.sql'")
+    assert project.envkit("run", "--", "true").returncode == 0
+
+
 def test_next_run_tries_again_what_has_failed(project: Project) -> None:
-    configured(project, "migrate = 'test -e ready'")
+    configured(project, f"migrate = 'test -e ready && {SOMETHING}'")
     assert project.envkit("up").returncode == 0
     failed = project.envkit("run", "--", "true")
     assert failed.returncode == 125
@@ -313,7 +384,7 @@ def test_killed_builder_leaves_no_half_template(project: Project) -> None:
 
 
 def test_what_a_migration_leaves_running_is_ended(project: Project) -> None:
-    configured(project, "migrate = 'sleep 62 & echo done'")
+    configured(project, f"migrate = 'sleep 62 & {SOMETHING}'")
     assert answer(project, "SELECT 1") == "[(1,)]"
     sleeping = subprocess.run(["pgrep", "-f", "sleep 62"], capture_output=True, text=True)
     assert not sleeping.stdout
@@ -391,7 +462,10 @@ def test_interrupted_builder_ends_its_command(project: Project, leftovers: Lefto
 
 def test_files_changed_while_the_template_was_made_are_told(project: Project) -> None:
     project.write("migrations/1.sql", "")
-    configured(project, "migrate = 'test -e done || echo x >> migrations/1.sql; touch done'")
+    configured(
+        project,
+        f"migrate = '{SOMETHING}; test -e done || echo x >> migrations/1.sql; touch done'",
+    )
     assert project.envkit("up").returncode == 0
     done = project.envkit("run", "--", "true")
     assert done.returncode == 125

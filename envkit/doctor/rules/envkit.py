@@ -274,6 +274,19 @@ def template_shared(_: Seen) -> Finding | None:
     return None
 
 
+@rule("envkit.template.untouched", layer="tool")
+def template_untouched(_: Seen) -> Finding | None:
+    """The command that prepares the template database left it empty.
+
+    Why: It went to another database than the one in DATABASE_URL and PGHOST, because its settings
+    name one, read other variables, or load a .env file over the environment; or it did nothing.
+
+    Fix: Have its settings read DATABASE_URL, PGHOST or the names in env, and see what it did to
+    the database that they named. Leave migrate out if there is nothing to migrate yet.
+    """
+    return None
+
+
 @rule("envkit.template.timeout", layer="tool")
 def template_timeout(_: Seen) -> Finding | None:
     """The command that prepares the template database did not end in time.

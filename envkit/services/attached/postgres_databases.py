@@ -25,6 +25,7 @@ from envkit.services.postgres_copies import (
     make_roles,
 )
 from envkit.services.postgres_sessions import connected, identifier, literal, verifier
+from envkit.services.postgres_untouched import check_touched, objects_in
 from envkit.services.spec import Address, Groundwork, Namespace, Sealed, new_password
 
 if TYPE_CHECKING:
@@ -224,6 +225,7 @@ def begin(
             make_roles(connection, namespace.user, work.roles)
         with connected(address, dbname=name) as inside:
             make_extensions(inside, namespace.user, work.extensions)
+            untouched = objects_in(inside) if work.migrated else -1
     except BaseException as error:
         drop(address, namespace)
         if getattr(error, "sqlstate", "") == "42501":
@@ -233,12 +235,15 @@ def begin(
                 hint="have a superuser make it in template1, or leave it out",
             ) from None
         raise
-    return structs.replace(namespace, mark=json.dumps(work.roles))
+    return structs.replace(
+        namespace, mark=json.dumps({"roles": work.roles, "untouched": untouched})
+    )
 
 
 def seal(address: Address, namespace: Namespace) -> PostgresSealed:
     """See `Service.seal`."""
     name = namespace.database
+    before = json.loads(namespace.mark)
     with session(address) as connection:
         found = rights(connection)
         if not end_sessions(connection, "datname = %s", name):
@@ -246,7 +251,9 @@ def seal(address: Address, namespace: Namespace) -> PostgresSealed:
                 "a session of whoever prepared the template does not end",
                 hint="look at what it is doing in pg_stat_activity",
             )
-        sealed = inspected(connection, namespace, tuple(json.loads(namespace.mark)))
+        sealed = inspected(connection, namespace, tuple(before["roles"]))
+        with connected(address, dbname=name) as inside:
+            check_touched(inside, before["untouched"])
         if found.own_roles and found.inherits:
             # Not its owner's any more: who has a copy has that one's rights.
             connection.execute(f'ALTER DATABASE "{name}" OWNER TO CURRENT_USER')
