@@ -7,8 +7,10 @@ the controller.
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -256,15 +258,21 @@ def _failure(config: pytest.Config) -> dict[str, str] | None:
 
 
 def _end_with_envkit_test(lifeline: int) -> None:
-    """No run outlives who asked for it, not even one that is killed: it tears down, and ends."""
+    """No run outlives who asked for it, not even one that is killed: it tears down, and ends.
+
+    And it removes the files that it was asked to write, which nobody else is there to do.
+    """
+    scratch = json.loads(os.environ[ORDERS])["scratch"]
     # What a script starts in the background has inherited Ctrl-C as ignored.
     ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
     gentle = signal.SIGTERM if ignored else signal.SIGINT
 
     def wait() -> None:
         os.read(lifeline, 1)
+        atexit.register(shutil.rmtree, scratch, ignore_errors=True)  # after the JUnit file
         os.kill(os.getpid(), gentle)
         time.sleep(_GRACE_S)
+        shutil.rmtree(scratch, ignore_errors=True)
         leads = os.getpgrp() == os.getpid()
         (os.killpg if leads else os.kill)(os.getpid(), signal.SIGKILL)
 

@@ -116,6 +116,7 @@ def _run(config: Config, category: Category, how: How, stops: Stops) -> Result:
     events, junit = place / "events", place / "junit.xml"
     events.touch()
     told = orders(category, how.pytest_args) | {
+        "scratch": str(how.scratch),
         "events": str(events),
         "junit": str(junit) if how.junit else "",
     }

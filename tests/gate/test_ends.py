@@ -81,12 +81,16 @@ def test_signal_ends_the_tests_after_their_teardown(
     os.kill(grandchild, signal.SIGKILL)  # the test's own affair, as in any run of pytest
 
 
-def test_kill_leaves_no_pytest(sleeping: Project, leftovers: Leftovers) -> None:
-    command = sleeping.spawn("test", **LIGHT)
+def test_kill_leaves_no_pytest_and_no_file(
+    sleeping: Project, leftovers: Leftovers, tmp_path: Path
+) -> None:
+    command = sleeping.spawn("test", "--junit", "report.xml", TMPDIR=str(tmp_path), **LIGHT)
     pytest_pid, grandchild = begun(sleeping)
+    assert list(tmp_path.glob("envkit-test-*"))
     command.kill()
 
     assert gone(pytest_pid)
+    assert not list(tmp_path.glob("envkit-test-*"))
     assert Path(sleeping.root, "torn-down").exists()
     assert leftovers.wait_until_none() == []
     os.kill(grandchild, signal.SIGKILL)
