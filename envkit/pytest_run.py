@@ -179,10 +179,11 @@ class Run:
             need = Need(services=frozenset(self.services))
             services = self._exported.enter_context(self._leased(need, need.services, None))
         except UnavailableError as error:
-            if self._mode == "require":
-                raise pytest.UsageError(_words(error)) from None
-            self.unavailable = error
-            self._exported.close()  # then nothing is exported
+            # Nobody can say which tests need it, so none can be skipped, and without it they would
+            # go wherever the application goes by itself: to the servers of whoever develops it.
+            raise pytest.UsageError(
+                f"{_words(error)}\n(export_env: pytest --envkit=off runs the tests without envkit)"
+            ) from None
         except EnvkitError as error:
             raise pytest.UsageError(_words(error)) from None
         else:

@@ -169,24 +169,24 @@ def test_export_env_does_not_outvote_the_command_line(suite: pytest.Pytester) ->
     )
 
 
-@pytest.mark.parametrize(
-    ("backend", "option", "why"),
-    [
-        ("embedded", "--envkit=off", "real services are switched off"),
-        ("docker", "--envkit=auto", "no container engine answers at"),
-    ],
-)
-def test_error_of_a_conftest_says_why_export_env_has_set_nothing(
-    suite: pytest.Pytester, backend: str, option: str, why: str
-) -> None:
-    suite.makefile(
-        ".toml", envkit=f'services = ["redis"]\nbackend = "{backend}"\nexport_env = true'
-    )
+def test_error_of_a_conftest_says_why_export_env_has_set_nothing(suite: pytest.Pytester) -> None:
+    suite.makefile(".toml", envkit='services = ["redis"]\nexport_env = true')
     suite.makeconftest("import os\nURL = os.environ['REDIS_URL']")
     suite.makepyfile("def test(): pass")
-    run(suite, option).stderr.fnmatch_lines(
-        ["*KeyError: 'REDIS_URL'", f"*envkit: export_env has set nothing: {why}*"]
+    run(suite, "--envkit=off").stderr.fnmatch_lines(
+        ["*KeyError: 'REDIS_URL'", "*envkit: export_env has set nothing: real services are*off*"]
     )
+
+
+def test_run_ends_where_nothing_can_be_exported_and_tests_would_go_elsewhere(
+    suite: pytest.Pytester,
+) -> None:
+    suite.makefile(".toml", envkit='services = ["redis"]\nbackend = "docker"\nexport_env = true')
+    suite.makepyfile("def test(): open('ran', 'w').close()")
+    result = run(suite, "--envkit=auto")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*no container engine answers at*", "*--envkit=off*"])
+    assert not suite.path.joinpath("ran").exists()
 
 
 @pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n", "1")], ids=["alone", "xdist"])
