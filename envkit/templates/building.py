@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Final
 
@@ -21,7 +23,7 @@ from envkit.secrets import for_one_test
 from envkit.templates.sources import files_of, is_callable
 from envkit.variables import environment, environment_to_nowhere, misleading
 
-__all__ = ["prepare"]
+__all__ = ["interrupts_later", "prepare"]
 
 _SHOWN_LINES: Final = 40
 _SHOWN_LINE: Final = 500
@@ -103,18 +105,21 @@ def _run(where: Endpoint, command: str, field: str, limit: float, config: Config
         else ["/bin/sh", "-c", command]
     )
     with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(
-            arguments,
-            cwd=config.root,
-            env=given,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        process = None
         try:
+            with interrupts_later():
+                process = subprocess.Popen(
+                    arguments,
+                    cwd=config.root,
+                    env=given,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
             process.wait(limit)
         except subprocess.TimeoutExpired:
+            assert process is not None
             _end(process)
             raise TemplateTimeout(
                 f"{field} of {where.service} did not end within {limit:g} s: {command}",
@@ -123,7 +128,8 @@ def _run(where: Endpoint, command: str, field: str, limit: float, config: Config
                 " gives it more time",
             ) from None
         except BaseException:
-            _end(process)
+            if process is not None:
+                _end(process)
             raise
         # What it left running would go on changing the template.
         _end(process)
@@ -139,6 +145,30 @@ def _run(where: Endpoint, command: str, field: str, limit: float, config: Config
                 hint="try it by hand: "
                 f"envkit run --template empty {where.service} -- {_by_hand(command)}",
             )
+
+
+@contextlib.contextmanager
+def interrupts_later() -> Iterator[None]:
+    """Have Ctrl-C and its like come at the end of a ``with`` block.
+
+    Within the start of a process they would leave one that runs and that nobody knows.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python handles signals in the main thread alone
+        return
+    came: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    # What is ignored, or ends us at once, stays as it is.
+    before = {number: handler for number, handler in before.items() if callable(handler)}
+    for number in before:
+        signal.signal(number, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for signal_number in came:
+            signal.raise_signal(signal_number)
 
 
 def _by_hand(command: str) -> str:

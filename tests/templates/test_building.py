@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from envkit.processes import start_time
+from envkit.templates.building import interrupts_later
 from tests.conftest import Leftovers, Project
 
 ROWS = (
@@ -446,7 +448,7 @@ def test_role_made_by_a_superuser_is_refused(project: Project) -> None:
 
 
 def test_interrupted_builder_ends_its_command(project: Project, leftovers: Leftovers) -> None:
-    configured(project, "migrate = 'echo made >> count; sleep 63'")
+    configured(project, "migrate = 'echo $$ >> count; sleep 63'")
     builder = project.spawn("run", "--", "true")
     limit = time.monotonic() + 20
     while not lines(project.root / "count"):
@@ -456,8 +458,18 @@ def test_interrupted_builder_ends_its_command(project: Project, leftovers: Lefto
     builder.communicate(timeout=20)
     assert builder.returncode != 0
     assert not leftovers.wait_until_none()
-    sleeping = subprocess.run(["pgrep", "-f", "sleep 63"], capture_output=True, text=True)
-    assert not sleeping.stdout
+    assert start_time(int(project.root.joinpath("count").read_text())) is None
+
+
+def test_interrupt_between_the_start_of_a_command_and_the_wait_for_it_leaves_none(
+    project: Project,
+) -> None:
+    """It comes while the command says that it has begun."""
+    configured(project, "migrate = 'echo $$ >> count; kill -INT $PPID; sleep 63'")
+    for _ in range(5):
+        assert project.envkit("run", "--", "true").returncode != 0
+        for pid in project.root.joinpath("count").read_text().split():
+            assert start_time(int(pid)) is None
 
 
 def test_files_changed_while_the_template_was_made_are_told(project: Project) -> None:
@@ -526,3 +538,11 @@ def test_export_of_one_service_starts_no_other(project: Project) -> None:
     assert "hello" in said.stdout
     status = json.loads(project.envkit("status", "--format", "json").stdout)
     assert [row["service"] for row in status["keepers"][0]["services"]] == ["redis"]
+
+
+def test_interrupt_within_the_start_of_a_command_comes_after_it() -> None:
+    begun = []
+    with pytest.raises(KeyboardInterrupt), interrupts_later():
+        os.kill(os.getpid(), signal.SIGINT)
+        begun.append("a process, which is known now")
+    assert begun
