@@ -542,7 +542,12 @@ def test_export_of_one_service_starts_no_other(project: Project) -> None:
 
 def test_interrupt_within_the_start_of_a_command_comes_after_it() -> None:
     begun = []
-    with pytest.raises(KeyboardInterrupt), interrupts_later():
-        os.kill(os.getpid(), signal.SIGINT)
-        begun.append("a process, which is known now")
+
+    def begin() -> None:
+        with interrupts_later():
+            os.kill(os.getpid(), signal.SIGINT)
+            begun.append("a process, which is known now")
+
+    with pytest.raises(KeyboardInterrupt):
+        begin()
     assert begun
