@@ -255,3 +255,27 @@ def test_secret_that_settings_cannot_do_without_is_declared(tmp_path: Path) -> N
         "c = os.environ['STRIPE_API_KEY']\n"
     )
     assert proposed(tmp_path, {"app.py": code})["secrets"] == {"SECRET_KEY": {}}
+
+
+# --- what a Redis of tests has
+
+
+def test_redis_by_host_and_port_is_noted_to_have_a_password_and_a_user(tmp_path: Path) -> None:
+    code = "import os\nHOST = os.environ['REDIS_HOST']\nPORT = os.environ['REDIS_PORT']\n"
+    said = noted(made(tmp_path, {"pyproject.toml": DRIVER, "app.py": code}))
+    assert 'add REDIS_PASSWORD = "redis.password" to env' in said
+    assert 'add isolation = "server" to the table of redis' in said
+
+
+def test_redis_by_its_url_needs_no_note(tmp_path: Path) -> None:
+    code = "import os\nURL = os.environ['REDIS_URL']\n"
+    assert "Redis" not in noted(made(tmp_path, {"pyproject.toml": DRIVER, "app.py": code}))
+
+
+def test_two_urls_of_redis_are_noted_to_lead_to_one_database(tmp_path: Path) -> None:
+    code = (
+        "import os\nA = os.environ.get('CELERY_BROKER_URL', 'redis://localhost/0')\n"
+        "B = os.environ.get('CELERY_RESULT_BACKEND', 'redis://localhost/1')\n"
+    )
+    said = noted(made(tmp_path, {"pyproject.toml": DRIVER, "app.py": code}))
+    assert "CELERY_BROKER_URL, CELERY_RESULT_BACKEND lead to the same database of Redis" in said

@@ -10,7 +10,7 @@ from envkit.model import ServiceName
 __all__ = ["why_missing"]
 
 _EXAMPLES: Final[dict[ServiceName, str]] = {
-    "postgres": 'migrate = "alembic upgrade head"',
+    "postgres": 'migrate = "alembic upgrade head" or schema = ["db/schema.sql"]',
     "clickhouse": 'schema = ["db/tables.sql"]',
 }
 
@@ -25,5 +25,5 @@ def why_missing(facts: Facts, service: ServiceName) -> tuple[str, str]:
         )
     return (
         "nothing has made it",
-        f"say how tables are made: {_EXAMPLES[service]} or so in [tool.envkit.{service}]",
+        f"say how tables are made: {_EXAMPLES[service]} in the table of {service}",
     )

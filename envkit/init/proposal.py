@@ -103,6 +103,7 @@ def propose(root: Path) -> Proposal:
     lines += _secret_lines(root, sources, read, prefix)
     _note_versions(kept, notes)
     _note_drivers(kept, notes)
+    _note_redis(kept, notes)
     for item in kept:
         if item.text.startswith(known.NATIVE_ONLY):
             notes.append(
@@ -246,8 +247,32 @@ def _note_versions(evidence: list[Evidence], notes: list[str]) -> None:
         if item.version:
             notes.append(
                 f"{item.text}: if your tests depend on that version of {item.service}, add"
-                f' version = "{item.version}" to its table and have such a server on PATH'
+                f' version = "{item.version}" to its table and have such a server on PATH, or an'
+                " engine for containers"
             )
+
+
+def _note_redis(evidence: list[Evidence], notes: list[str]) -> None:
+    """What a lease has that a server of one's own has not: a password, a user, one database."""
+    mapped = {item.variable: item.part for item in evidence if item.service == "redis"}
+    mapped.pop("", None)
+    parts = set(mapped.values())
+    if "host" in parts and "password" not in parts:
+        notes.append(
+            "Redis has a password for tests: have your code read one, such as"
+            ' os.environ.get("REDIS_PASSWORD"), and add REDIS_PASSWORD = "redis.password" to env'
+        )
+    if "host" in parts and "user" not in parts:
+        notes.append(
+            "Redis in a container is a user and a numbered database for each test; for code that"
+            ' reads neither, add isolation = "server" to the table of redis'
+        )
+    urls = sorted(name for name, part in mapped.items() if part.startswith("url"))
+    if len(urls) > 1:
+        notes.append(
+            f"{', '.join(urls)} lead to the same database of Redis in tests: FLUSHDB by one"
+            " empties the other"
+        )
 
 
 def _note_drivers(evidence: list[Evidence], notes: list[str]) -> None:
