@@ -25,5 +25,5 @@ def why_missing(facts: Facts, service: ServiceName) -> tuple[str, str]:
         )
     return (
         "nothing has made it",
-        f"say how tables are made: {_EXAMPLES[service]} in the table of {service}",
+        f"say how: {_EXAMPLES[service]} in the table of {service}",
     )

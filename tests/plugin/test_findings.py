@@ -216,7 +216,7 @@ def test_table_that_nothing_makes_is_told_with_the_key_that_would(suite: pytest.
 there is no table users [pg.schema.table-missing]
   explains 1 test: FILE::test
   Why, probably: nothing has made it, or search_path or the database is another one
-  → say how tables are made: migrate = "alembic upgrade head" or schema = ["db/schema.sql"] in the table of postgres
+  → say how: migrate = "alembic upgrade head" or schema = ["db/schema.sql"] in the table of postgres
 """)
 
 
