@@ -23,14 +23,15 @@ if TYPE_CHECKING:
 
 # Reports for duty on stdout, then waits for a signal.
 SLEEPER = """
-import os, signal, sys
+import os, signal, sys, time
 def caught(number, _):
     os.write(1, f"caught {signal.Signals(number).name}\\n".encode())
     sys.exit(40 + number)
 for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGINT):
     signal.signal(number, caught)
 os.write(1, b"sleeping\\n")  # not print(), which a signal must not enter twice
-signal.pause()
+while True:
+    time.sleep(0.1)  # not pause(), which waits for a second signal if the first comes just before it
 """
 
 
@@ -267,7 +268,7 @@ def test_signal_sent_to_envkit_reaches_the_command(
     running = project.spawn("run", "--", sys.executable, "-c", SLEEPER)
     lines_until(running, "sleeping")
     running.send_signal(number)
-    assert running.communicate()[0] == f"caught {number.name}\n"
+    assert running.communicate(timeout=60)[0] == f"caught {number.name}\n"
     assert running.returncode == 40 + number
     assert not leftovers.wait_until_none()
 
@@ -284,7 +285,7 @@ def test_ctrl_c_reaches_the_command_and_we_clean_up(project: Project, leftovers:
     )
     lines_until(running, "sleeping")
     os.killpg(running.pid, signal.SIGINT)  # what a terminal does
-    assert running.communicate()[0] == "caught SIGINT\n"
+    assert running.communicate(timeout=60)[0] == "caught SIGINT\n"
     assert running.returncode == 40 + signal.SIGINT
     assert not leftovers.wait_until_none()
 
@@ -304,7 +305,7 @@ def test_signal_while_services_start_ends_the_start_and_leaves_nothing(
     running = project.spawn(*command, PATH=hanging.path)
     hanging.wait_until_started()
     running.send_signal(number)
-    said, _ = running.communicate()
+    said, _ = running.communicate(timeout=60)
     assert (said, running.returncode) == ("interrupted\n" if code == 130 else "", code)
     assert not leftovers.wait_until_none()
 
